@@ -1,0 +1,1 @@
+"""Pure functions: finished timelines in, conclusions out."""
