@@ -1,0 +1,1 @@
+"""Views, each of a known cost that its query parameters change."""

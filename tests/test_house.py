@@ -1,0 +1,171 @@
+"""The rules of the house: floors, linters, what an import may load, how long a file may be."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "tracer"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+IDS = [str(path.relative_to(ROOT)) for path in MODULES]
+
+FLOORS = {
+    "clock": 0,
+    "frames": 0,
+    "layers": 0,
+    "timeline": 0,
+    "traceparent": 0,
+    "analysis": 1,
+    "bridge": 2,
+    "chain": 2,
+    "hooks": 2,
+    "loops": 2,
+    "names": 2,
+    "recorder": 2,
+    "ring": 2,
+    "sampling": 2,
+    "seams": 2,
+    "sites": 2,
+    "stacks": 2,
+    "tracks": 2,
+    "probes": 3,
+    "reports": 3,
+    "sinks": 3,
+    "agent": 4,
+    "experiment": 4,
+    "apps": 5,
+    "checks": 5,
+    "commands": 5,
+    "testing": 5,
+    "__main__": 6,
+}
+# `tracer/__init__.py` gathers the public names: it may import up to here.
+PUBLIC_FLOOR = 3
+MAX_LINES = 300
+LONGER_FILES: dict[str, str] = {}  # "tracer/….py": why it may be longer
+FOR_PEOPLE = ("click", "rich", "numpy", "hdrh", "httptools", "jinja2", "opentelemetry", "django")
+
+
+def module_of(path: Path) -> tuple[str, ...]:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return parts[:-1] if parts[-1] == "__init__" else parts
+
+
+def is_module(parts: tuple[str, ...]) -> bool:
+    path = ROOT.joinpath(*parts)
+    return path.is_dir() or path.with_suffix(".py").exists()
+
+
+def imports_of(path: Path) -> list[tuple[int, tuple[str, ...]]]:
+    """Line and module of everything imported from `tracer`, wherever in the file it stands."""
+    here = module_of(path)
+    package = here if path.name == "__init__.py" else here[:-1]
+    found: list[tuple[int, tuple[str, ...]]] = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
+        if isinstance(node, ast.Import):
+            found += [(node.lineno, tuple(alias.name.split("."))) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            base += tuple(node.module.split(".")) if node.module else ()
+            for alias in node.names:
+                inner = (*base, alias.name)
+                found.append((node.lineno, inner if is_module(inner) else base))
+    return [(line, parts) for line, parts in found if parts[:1] == ("tracer",)]
+
+
+def floor_of(parts: tuple[str, ...]) -> int:
+    return FLOORS[parts[1]] if len(parts) > 1 else PUBLIC_FLOOR
+
+
+def is_allowed(importer: tuple[str, ...], imported: tuple[str, ...]) -> bool:
+    if imported == importer or len(importer) == 1:
+        return floor_of(imported) <= PUBLIC_FLOOR
+    if len(imported) == 1:
+        return floor_of(importer) > PUBLIC_FLOOR
+    unit, other = importer[1], imported[1]
+    if unit == other:
+        one_probe = unit != "probes" or len(importer) == 2 or len(imported) == 2
+        return one_probe or importer[2] == imported[2]
+    if floor_of(importer) == floor_of(imported):
+        return not (PACKAGE / unit).is_dir() and not (PACKAGE / other).is_dir()
+    return floor_of(imported) < floor_of(importer)
+
+
+def test_every_module_has_a_floor():
+    units = {module_of(path)[1] for path in MODULES if len(module_of(path)) > 1}
+    homeless = sorted(units - FLOORS.keys())
+    assert not homeless, f"give {homeless} a floor in FLOORS (see the house in the architecture)"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=IDS)
+def test_imports_go_down_only(path: Path):
+    importer = module_of(path)
+    if len(importer) > 1 and importer[1] not in FLOORS:
+        pytest.skip("has no floor: the test above says so")
+    upwards = [
+        f"{path.relative_to(ROOT)}:{line} imports {'.'.join(imported)}"
+        for line, imported in imports_of(path)
+        if (len(imported) > 1 and imported[1] not in FLOORS) or not is_allowed(importer, imported)
+    ]
+    assert not upwards, "\n".join(upwards)
+
+
+@pytest.mark.parametrize(
+    ("importer", "imported", "allowed"),
+    [
+        ("tracer.analysis.hops", "tracer.layers", True),
+        ("tracer.layers", "tracer.analysis", False),
+        ("tracer.recorder", "tracer.seams", True),
+        ("tracer.probes.django", "tracer.probes", True),
+        ("tracer.probes", "tracer.probes.django", True),
+        ("tracer.probes.django", "tracer.probes.asgiref", False),
+        ("tracer.probes.django", "tracer.sinks.memory", False),
+        ("tracer.agent.main", "tracer.experiment.plan", False),
+        ("tracer.commands.compare", "tracer.experiment.plan", True),
+        ("tracer.commands", "tracer", True),
+        ("tracer.recorder", "tracer", False),
+        ("tracer", "tracer.probes", True),
+        ("tracer", "tracer.commands", False),
+    ],
+)
+def test_the_floors_rule_itself(importer: str, imported: str, allowed: bool):
+    assert is_allowed(tuple(importer.split(".")), tuple(imported.split("."))) is allowed
+
+
+@pytest.mark.parametrize("path", MODULES, ids=IDS)
+def test_files_stay_short(path: Path):
+    name = path.relative_to(ROOT).as_posix()
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    assert lines <= MAX_LINES or name in LONGER_FILES, f"{name} has {lines} lines: split it"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["ruff", "check", "--quiet"],
+        ["ruff", "format", "--check", "--quiet"],
+        ["mypy", "--no-error-summary"],
+    ],
+    ids=" ".join,
+)
+def test_linters_are_content(command: list[str]):
+    done = subprocess.run(
+        [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_importing_tracer_loads_nothing_for_people():
+    code = (
+        "import sys; import tracer;"
+        f"print(*sorted(name for name in {FOR_PEOPLE!r} if name in sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == []

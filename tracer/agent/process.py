@@ -1,0 +1,183 @@
+"""The agent itself: `python -m tracer.agent.process RECORDING DIRECTORY PID`.
+
+It polls the rings of a directory, writes what it finds in batches, and ends when the
+process it belongs to has ended and the workers' rings are empty.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import shutil
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from tracer.agent.session import SOCKET
+from tracer.ring import RingError, RingReader
+from tracer.sinks.recording import RecordingError, RecordingWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_POLL_S: Final = 0.05
+_GRACE_S: Final = 5.0
+_ARGUMENTS: Final = 4
+
+
+class Agent:
+    """Takes timelines from rings and writes them down."""
+
+    def __init__(self, recording: RecordingWriter, directory: Path) -> None:
+        """Serve the rings in `directory`."""
+        self._recording = recording
+        self._directory = directory
+        self._rings: dict[str, RingReader] = {}
+        self._refused: set[str] = set()
+        self._described: dict[str, object] = {}
+
+    def drain(self) -> int:
+        """Write everything the rings hold; return how many frames there were."""
+        self._find_rings()
+        count = 0
+        self._recording.begin()
+        for name, ring in list(self._rings.items()):
+            try:
+                count += self._drain_one(name, ring)
+            except (RingError, ValueError) as error:
+                sys.stderr.write(f"tracer: {error}; its worker is left out from here on\n")
+                self._refused.add(name)
+                self._rings.pop(name).close()
+        self._recording.commit()
+        return count
+
+    def workers_alive(self) -> bool:
+        """Say whether a process that made a ring is still there."""
+        return any(Path(f"/proc/{ring.pid}").exists() for ring in self._rings.values())
+
+    def _drain_one(self, name: str, ring: RingReader) -> int:
+        frames = list(ring.frames())
+        state = (bool(frames), ring.dropped)
+        if not frames and self._described.get(name) == state:
+            return 0
+        self._described[name] = (False, ring.dropped)
+        self._recording.worker(name, ring.description(), ring.dropped)
+        names = ring.names(self._recording.known_names(name))
+        if names:
+            self._recording.names(name, names)
+        for kind, frame in frames:
+            self._recording.frame(name, kind, frame)
+        return len(frames)
+
+    def _find_rings(self) -> None:
+        for entry in os.scandir(self._directory):
+            if not entry.name.endswith(".ring") or entry.name in self._refused:
+                continue
+            if entry.name not in self._rings:
+                try:
+                    self._rings[entry.name] = RingReader(Path(entry.path))
+                except (RingError, OSError) as error:
+                    sys.stderr.write(f"tracer: {error}\n")
+                    self._refused.add(entry.name)
+
+
+def serve(agent: Agent, listener: socket.socket, watched: int | None) -> None:
+    """Poll until told to close or until the watched process has ended."""
+    poller = select.poll()
+    poller.register(listener, select.POLLIN)
+    if watched is not None:
+        poller.register(watched, select.POLLIN)
+    while True:
+        ready = {descriptor for descriptor, _ in poller.poll(_POLL_S * 1000)}
+        agent.drain()
+        if listener.fileno() in ready and _answer(agent, listener):
+            return
+        if watched is not None and watched in ready:
+            deadline = time.monotonic() + _GRACE_S
+            while agent.workers_alive() and time.monotonic() < deadline:
+                time.sleep(_POLL_S)
+                agent.drain()
+            return
+
+
+def _answer(agent: Agent, listener: socket.socket) -> bool:
+    """Answer one question; True if it was to close (the answer comes when that is done)."""
+    connection, _ = listener.accept()
+    connection.settimeout(1.0)
+    try:
+        question = connection.recv(64)
+        agent.drain()
+        if question == b"close\n":
+            _closing.append(connection)
+            return True
+        connection.sendall(b"ok\n")
+    except OSError:
+        pass
+    connection.close()
+    return False
+
+
+_closing: list[socket.socket] = []
+
+
+def main(arguments: list[str]) -> int:
+    """Open the recording, say so by exiting in the foreground, and go on behind."""
+    if len(arguments) != _ARGUMENTS:
+        sys.stderr.write("usage: tracer.agent.process RECORDING DIRECTORY PID\n")
+        return 2
+    path, directory, pid = Path(arguments[1]), Path(arguments[2]), int(arguments[3])
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.bind(str(directory / SOCKET))
+        listener.listen(8)
+        recording = RecordingWriter(path, {"socket": str(directory / SOCKET)})
+        watched = _pidfd(pid)
+    except (OSError, RecordingError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    recording.suspend()
+    if os.fork():
+        os._exit(0)
+    recording.resume()
+    _detach()
+    _run(recording, directory, listener, watched)
+    return 0
+
+
+def _run(
+    recording: RecordingWriter, directory: Path, listener: socket.socket, watched: int | None
+) -> None:
+    agent = Agent(recording, directory)
+    try:
+        serve(agent, listener, watched)
+        agent.drain()
+    finally:
+        recording.close()
+        for connection in _closing:
+            with contextlib.suppress(OSError):
+                connection.sendall(b"ok\n")
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _pidfd(pid: int) -> int | None:
+    opener: Callable[[int], int] | None = getattr(os, "pidfd_open", None)
+    return opener(pid) if opener is not None else None
+
+
+def _detach() -> None:
+    """The terminal's signals are for the server; the agent ends after it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -1,0 +1,124 @@
+"""What a finding is, and the evidence one configuration offers for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from tracer.analysis import figures
+from tracer.analysis.hop_summary import TO_LOOP, TO_THREAD
+from tracer.analysis.summary import explained_requests, summarise
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tracer.analysis.measurement import Measurement
+    from tracer.analysis.request import Hop, Request
+
+Finding = dict[str, Any]
+
+# What is worth a person's attention, as a part of the mean latency.
+WORTH = 0.02
+
+
+@dataclass(frozen=True)
+class Case:
+    """One configuration with its summary: where findings look."""
+
+    measurement: Measurement
+    summary: dict[str, Any]
+
+    @classmethod
+    def of(cls, measurement: Measurement) -> Case:
+        """Summarise and be a case."""
+        return cls(measurement, summarise(measurement))
+
+    @cached_property
+    def requests(self) -> list[Request]:
+        """The requests that the layers explain."""
+        return explained_requests(self.measurement)
+
+    @cached_property
+    def weight(self) -> float:
+        """How many requests these stand for."""
+        return sum(request.weight for request in self.requests)
+
+    @cached_property
+    def mean_ns(self) -> int:
+        """The mean latency that the layers sum to."""
+        return sum(entry["mean_ns"] for entry in self.summary["layers"])
+
+    @property
+    def p50_ns(self) -> int:
+        """The median latency."""
+        return int(self.summary["latency_ns"]["p50"])
+
+    @property
+    def handoffs(self) -> dict[str, Any]:
+        """The hand-offs of the summary."""
+        return dict(self.summary["handoffs"])
+
+    @cached_property
+    def interface(self) -> str:
+        """`asgi` or `wsgi`, whichever most requests came by; empty without requests."""
+        seen: dict[str, float] = {}
+        for request in self.requests:
+            seen[request.interface] = seen.get(request.interface, 0) + request.weight
+        return max(seen, key=lambda name: seen[name]) if seen else ""
+
+    def sites(self, direction: str) -> list[dict[str, Any]]:
+        """Return the hand-off sites of the window, dearest first."""
+        return [one for one in self.handoffs["sites"] if one["direction"] == direction]
+
+    @property
+    def to_thread(self) -> list[dict[str, Any]]:
+        """Sites that hand work to a thread."""
+        return self.sites(TO_THREAD)
+
+    @property
+    def to_loop(self) -> list[dict[str, Any]]:
+        """Sites that hand work back to an event loop."""
+        return self.sites(TO_LOOP)
+
+    def hops(self) -> Iterator[tuple[Hop, float]]:
+        """Yield every main hop to a thread within the window, with its weight."""
+        for request in self.requests:
+            for hop in request.hops:
+                if hop.direction == TO_THREAD and not hop.after_response and not hop.overlapped:
+                    yield hop, request.weight
+
+    def details(self, layer: str) -> list[dict[str, Any]]:
+        """Return what is known within a layer."""
+        return [one for one in self.summary["details"] if one["layer"] == layer]
+
+    def matters(self, ns: float) -> bool:
+        """Tell whether a saving is worth a person's attention."""
+        return bool(ns > 0) and ns >= WORTH * self.mean_ns
+
+    def per_request(self, total: float) -> float:
+        """Return a weighted total as a figure per request."""
+        return figures.ratio(total, self.weight)
+
+    def finding(
+        self, name: str, title: str, advice: str, saving_ns: float = 0, **evidence: Any
+    ) -> Finding:
+        """Return a finding; a saving that can't be derived from evidence is 0, and said so."""
+        return {
+            "id": name,
+            "title": title,
+            "evidence": {"configuration": self.measurement.name, **evidence},
+            "advice": advice,
+            "predicted_saving_ns": round(saving_ns),
+            "prediction": "estimate" if saving_ns > 0 else "none",
+        }
+
+
+def total_ns(sites: Sequence[dict[str, Any]]) -> int:
+    """Return what sites cost together per request."""
+    return sum(site["mean_ns"] for site in sites)
+
+
+def total_count(sites: Sequence[dict[str, Any]]) -> float:
+    """Return how often sites are passed per request."""
+    return float(sum(site["per_request"] for site in sites))

@@ -1,0 +1,180 @@
+"""Django's middleware chain: each link's own time, and the glue between the links.
+
+Where we are there while the chain is built, every link passes through our hands
+(`probes/django.py`). Where it was built before us, its links are found by what
+refers to them, and what can't be found is named.
+"""
+
+from __future__ import annotations
+
+import functools
+from types import FunctionType, MethodType
+from typing import TYPE_CHECKING, Any, Final
+
+from tracer.seams import scoped
+from tracer.sites import NAME_ATTRIBUTE, describe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tracer.recorder import Recorder
+
+_HOOKS: Final = ("process_view", "process_template_response", "process_exception")
+_MIXIN_PHASES: Final = ("process_request", "process_response")
+_INNER: Final = "convert_exception_to_response.<locals>.inner"
+_INNERMOST: Final = "django.core.handlers.base.BaseHandler._get_response"
+
+
+def trace_middleware(recorder: Recorder, middleware: Any, path: str) -> Callable[..., Any]:
+    """Return a callable like `middleware`, with its own time given to its dotted path."""
+    for phase in _MIXIN_PHASES:
+        method = getattr(middleware, phase, None)
+        if isinstance(method, MethodType):
+            setattr(middleware, phase, trace_method(recorder, method, path, phase))
+    return _named(scoped(middleware, recorder.owner("middleware", path)), path)
+
+
+def trace_method(
+    recorder: Recorder, method: Callable[..., Any], path: str, phase: str
+) -> Callable[..., Any]:
+    """Return a middleware's method with its time given to that phase of it."""
+    owner = recorder.owner("middleware", path, None, phase)
+    return _named(scoped(method, owner), f"{path}.{phase}")
+
+
+def trace_glue(recorder: Recorder, inner: Callable[..., Any], path: str | None) -> Any:
+    """Return Django's wrapper around a link with its own time given to the handler."""
+    return _named(scoped(inner, recorder.owner("handler", "middleware chain")), path or _INNERMOST)
+
+
+def is_hook(method: object) -> bool:
+    """Say whether this is a middleware's method that Django calls one by one."""
+    return isinstance(method, MethodType) and method.__name__ in _HOOKS
+
+
+def instrument_built(recorder: Recorder, handler: Any, paths: list[str]) -> None:
+    """Stand in for the links of a chain that exists; note those that can't be reached."""
+    chain = handler._middleware_chain  # noqa: SLF001
+    if _is_traced(_unwrap(chain)):
+        return
+    remaining = iter(paths)
+    owners: dict[int, str] = {}
+    replace: Callable[[Any], None] = functools.partial(setattr, handler, "_middleware_chain")
+    while True:
+        inner = _unwrap(chain)
+        if not _is_inner(inner):
+            _note_unreached(recorder, remaining)
+            break
+        cell = _cell_of(inner, "get_response")
+        link = cell.cell_contents
+        if getattr(link, "__self__", None) is handler:
+            _put(chain, inner, trace_glue(recorder, inner, None), replace)
+            break
+        path = _path_of(link, remaining)
+        if path is None:
+            recorder.problem(f"middleware:{describe(link)}", "absent", "not in MIDDLEWARE")
+            break
+        owners[id(link)] = path
+        found = _next_link(link)
+        cell.cell_contents = trace_middleware(recorder, link, path)
+        _put(chain, inner, trace_glue(recorder, inner, path), replace)
+        if found is None:
+            _note_unreached(recorder, remaining)
+            break
+        chain, replace = found
+    _instrument_hooks(recorder, handler, owners)
+
+
+def _instrument_hooks(recorder: Recorder, handler: Any, owners: dict[int, str]) -> None:
+    for attribute in (
+        "_view_middleware",
+        "_template_response_middleware",
+        "_exception_middleware",
+    ):
+        hooks = getattr(handler, attribute, None) or []
+        for index, hook in enumerate(hooks):
+            method = _unwrap(hook)
+            path = owners.get(id(getattr(method, "__self__", None)))
+            if path is None:
+                recorder.problem(f"middleware:{describe(method)}", "absent", "not reached")
+                continue
+            traced = trace_method(recorder, method, path, method.__name__)
+            _put(hook, method, traced, functools.partial(hooks.__setitem__, index))
+
+
+def _put(
+    holder: Any, inner: Any, traced: Callable[..., Any], replace: Callable[[Any], None]
+) -> None:
+    """Put `traced` where `inner` is: in the adapter that holds it, or in its place."""
+    if holder is inner:
+        replace(traced)
+    elif getattr(holder, "func", None) is inner:
+        holder.func = traced
+    else:
+        holder.awaitable = traced
+
+
+def _unwrap(link: Any) -> Any:
+    """Return what an asgiref adapter adapts, or the thing itself."""
+    if isinstance(link, FunctionType | MethodType):
+        return link
+    for attribute in ("func", "awaitable"):
+        inner = vars(link).get(attribute) if hasattr(link, "__dict__") else None
+        if callable(inner):
+            return inner
+    return link
+
+
+def _is_inner(function: Any) -> bool:
+    return isinstance(function, FunctionType) and function.__code__.co_qualname == _INNER
+
+
+def _is_traced(function: Any) -> bool:
+    return hasattr(function, NAME_ATTRIBUTE)
+
+
+def _cell_of(function: FunctionType, name: str) -> Any:
+    return (function.__closure__ or ())[function.__code__.co_freevars.index(name)]
+
+
+def _next_link(link: Any) -> tuple[Any, Callable[[Any], None]] | None:
+    """Return the chain's next element as this link holds it, and how to replace it."""
+    if isinstance(link, FunctionType):
+        for cell in link.__closure__ or ():
+            if _is_inner(_unwrap(cell.cell_contents)):
+                return cell.cell_contents, functools.partial(setattr, cell, "cell_contents")
+        return None
+    for name, value in getattr(link, "__dict__", {}).items():
+        if _is_inner(_unwrap(value)):
+            return value, functools.partial(setattr, link, name)
+    return None
+
+
+def _path_of(link: Any, remaining: Iterator[str]) -> str | None:
+    """Advance to the entry of MIDDLEWARE that made this link; entries may have opted out."""
+    kind = link if isinstance(link, FunctionType) else type(link)
+    made = f"{kind.__module__}.{kind.__qualname__}"
+    for path in remaining:
+        if made == path or made.startswith(f"{path}.<locals>.") or _imports_to(path, kind):
+            return path
+    return None
+
+
+def _imports_to(path: str, kind: Any) -> bool:
+    from django.utils.module_loading import import_string  # noqa: PLC0415 - Django is running
+
+    factory = import_string(path)
+    if factory is kind:
+        return True
+    factory = getattr(factory, "__wrapped__", factory)
+    return kind.__qualname__.startswith(f"{getattr(factory, '__qualname__', '?')}.<locals>.")
+
+
+def _note_unreached(recorder: Recorder, remaining: Iterator[str]) -> None:
+    for path in remaining:
+        recorder.problem(f"middleware:{path}", "absent", "the chain was built before the tracer")
+
+
+def _named(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    setattr(function, NAME_ATTRIBUTE, name)
+    return function

@@ -1,0 +1,112 @@
+"""Which seams can be stood in for here: every probe tried, and undone again."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+from tracer.probes import all_probes
+from tracer.recorder import Recorder
+from tracer.seams import Installation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_TIMEOUT_S: Final = 60.0
+
+
+class _Nowhere:
+    def write(self, kind: int, frame: bytes, names: list[str]) -> None:
+        """Take nothing."""
+
+    def describe(self, document: dict[str, object]) -> None:
+        """Take nothing."""
+
+
+def seam_statuses(settings: str | None) -> list[dict[str, Any]]:
+    """Return status and reason of every seam, tried in a process of its own.
+
+    Raises `RuntimeError` with one line where that process can't even begin.
+    """
+    environment = dict(os.environ)
+    if settings:
+        environment["DJANGO_SETTINGS_MODULE"] = settings
+    tried = subprocess.run(  # noqa: S603 - our own module
+        [sys.executable, "-m", "tracer.checkup"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=_TIMEOUT_S,
+        check=False,
+    )
+    if tried.returncode:
+        lines = tried.stderr.strip().splitlines() or ["no reason given"]
+        raise RuntimeError(lines[-1])
+    statuses: list[dict[str, Any]] = json.loads(tried.stdout)
+    return statuses
+
+
+def _try_all() -> Iterator[dict[str, Any]]:
+    probes = all_probes()
+    recorder = Recorder(_Nowhere())
+    installation = Installation(recorder, probes)
+    missing = {
+        module: reason
+        for module in sorted(installation.modules())
+        if (reason := _import(module)) is not None
+    }
+    installation.start()
+    for probe in probes:
+        for seam in probe.seams:
+            status, reason = installation.statuses.get(
+                seam.target, ("absent", missing.get(seam.module, "not imported"))
+            )
+            yield {"probe": probe.name, "seam": seam.target, "status": status, "reason": reason}
+        for instance in probe.instance_seams:
+            yield {
+                "probe": probe.name,
+                "seam": instance,
+                "status": "installed" if _there(instance) else "absent",
+                "reason": "on each instance, when it is first used",
+            }
+    installation.stop()
+
+
+def _import(module: str) -> str | None:
+    try:
+        importlib.import_module(module)
+    except Exception as error:  # noqa: BLE001 - a library may fail in its own way
+        return str(error) or repr(error)
+    return None
+
+
+def _there(instance: str) -> bool:
+    return importlib.util.find_spec(instance.partition(":")[0]) is not None
+
+
+def _set_up_django() -> None:
+    if importlib.util.find_spec("django") is None:
+        return
+    from django.conf import settings  # noqa: PLC0415 - optional here
+
+    if os.environ.get("DJANGO_SETTINGS_MODULE"):
+        import django  # noqa: PLC0415
+
+        sys.path.insert(0, str(os.getcwd()))
+        django.setup()
+    elif not settings.configured:
+        settings.configure()
+
+
+if __name__ == "__main__":
+    try:
+        _set_up_django()
+    except Exception as error:  # noqa: BLE001 - said in one line
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        sys.exit(2)
+    json.dump(list(_try_all()), sys.stdout)

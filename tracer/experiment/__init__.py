@@ -1,0 +1,1 @@
+"""A/B runs: servers, the load client, and the order in which rounds are driven."""

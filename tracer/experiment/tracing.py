@@ -1,0 +1,59 @@
+"""What an experiment needs of the agent and the recording, in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from tracer.analysis.measurement import SeamStatus
+    from tracer.analysis.request import Client, Request
+
+
+class Session(Protocol):
+    """A running agent: makes servers traced, and what they finished readable."""
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+
+    def environment(self, base: Mapping[str, str]) -> dict[str, str]:
+        """Return the whole environment of a traced server process."""
+
+    def sync(self) -> None:
+        """Make everything finished so far readable."""
+
+
+class Reader(Protocol):
+    """A recording that is open for reading."""
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """Versions and switches of the traced processes."""
+
+    @property
+    def seams(self) -> tuple[SeamStatus, ...]:
+        """What was patched and what was not."""
+
+    @property
+    def dropped(self) -> int:
+        """How many timelines were lost."""
+
+    def requests(
+        self, clients: Mapping[str, Client] | None, network_floor_ns: int | None
+    ) -> Iterator[Request]:
+        """Yield attributed requests, joined with the client's stamps by trace id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tracing:
+    """The two doors to the traced side; the caller has them, for the agent is our neighbour."""
+
+    open_session: Callable[[Path], Session]
+    read: Callable[[Path], AbstractContextManager[Reader]]

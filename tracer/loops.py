@@ -1,0 +1,172 @@
+"""The seams that live on an event loop's instance: asyncio's own and uvloop's alike.
+
+Both loops let attributes be set on the instance, and the C code of tasks and futures
+looks `call_soon` up there, so one set of stand-ins serves them all.
+"""
+
+from __future__ import annotations
+
+import contextvars
+from threading import get_ident as ident
+from typing import TYPE_CHECKING, Any, Final
+
+from tracer.clock import now
+from tracer.recorder import CURRENT, OCCUPANCY_FLOOR_NS
+from tracer.seams import mark, mark_at
+from tracer.timeline import (
+    CALL_SUBMIT,
+    CALL_SUBMITTED,
+    NOTIFIED,
+    READY,
+    TIMER,
+    TIMER_DUE,
+    Timeline,
+)
+from tracer.tracks import follow_task, is_followed
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from tracer.recorder import Recorder
+
+INSTANCE_SEAMS: Final = ("create_task", "call_soon", "call_soon_threadsafe")
+
+notifying: dict[int, tuple[Timeline, int]] = {}
+"""By thread: the hop whose result that thread is about to hand to its loop."""
+
+_NANOSECONDS: Final = 1_000_000_000
+
+
+def watch(recorder: Recorder, loop: asyncio.AbstractEventLoop) -> None:
+    """Stand in for the scheduling methods of a loop."""
+    seams = loop.__dict__
+    seams["create_task"] = _create_task(recorder, loop.create_task)
+    seams["call_soon"] = _call_soon(loop.call_soon)
+    seams["call_soon_threadsafe"] = _call_soon_threadsafe(loop.call_soon_threadsafe)
+
+
+def watch_call_at(loop: asyncio.AbstractEventLoop) -> None:
+    """Mark timers of a loop whose `call_later` goes through `call_at` (asyncio's own)."""
+    original = loop.call_at
+
+    def call_at(when: float, callback: Any, *args: Any, **kwargs: Any) -> Any:
+        _mark_timer(callback, args, round(when * _NANOSECONDS))
+        return original(when, callback, *args, **kwargs)
+
+    loop.__dict__["call_at"] = call_at
+
+
+def watch_call_later(loop: asyncio.AbstractEventLoop) -> None:
+    """Mark timers of a loop whose `call_at` goes through `call_later` (uvloop)."""
+    original = loop.call_later
+
+    def call_later(delay: float, callback: Any, *args: Any, **kwargs: Any) -> Any:
+        _mark_timer(callback, args, now() + round(max(delay, 0) * _NANOSECONDS))
+        return original(delay, callback, *args, **kwargs)
+
+    loop.__dict__["call_later"] = call_later
+
+
+def log_callbacks(recorder: Recorder, loop: asyncio.AbstractEventLoop) -> None:
+    """Time every callback of a loop whose handles can't be stood in for (uvloop).
+
+    To be called before `watch`, whose stand-ins must see the callbacks themselves.
+    """
+
+    def logged(callback: Any, *args: Any) -> None:
+        start = now()
+        try:
+            callback(*args)
+        finally:
+            end = now()
+            if end - start > OCCUPANCY_FLOOR_NS:
+                recorder.occupy(start, end, CURRENT.get(), name_of_callback(recorder, callback))
+
+    seams = loop.__dict__
+    for method in ("call_soon", "call_soon_threadsafe"):
+        seams[method] = _with_logged(logged, getattr(loop, method))
+    seams["call_later"] = _with_logged_timer(logged, loop.call_later)
+
+
+def name_of_callback(recorder: Recorder, callback: Any) -> int:
+    """Return the name of a callback that belongs to no request, 0 for one that does."""
+    if CURRENT.get() is not None:
+        return 0
+    task = getattr(callback, "__self__", None)
+    coroutine = getattr(task, "get_coro", None)
+    target = coroutine() if coroutine is not None else callback
+    if hasattr(target, "func"):
+        target = target.func
+    return recorder.name(getattr(target, "__qualname__", None) or type(target).__qualname__)
+
+
+def _create_task(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
+    def create_task(coro: Any, **kwargs: Any) -> Any:
+        timeline = CURRENT.get()
+        if timeline is None or is_followed(coro):
+            return original(coro, **kwargs)
+        if getattr(coro, "cr_code", None) in recorder.untracked:
+            context = kwargs.pop("context", None) or contextvars.copy_context()
+            context.run(CURRENT.set, None)
+            return original(coro, context=context, **kwargs)
+        return follow_task(timeline, coro, original, **kwargs)
+
+    return create_task
+
+
+def _call_soon(original: Callable[..., Any]) -> Callable[..., Any]:
+    def call_soon(callback: Any, *args: Any, context: Any = None) -> Any:
+        if context is not None:
+            timeline = context.get(CURRENT)
+            if timeline is not None:
+                task = getattr(callback, "__self__", None)
+                if task is not None:
+                    mark(timeline, READY, id(task))
+        return original(callback, *args, context=context)
+
+    return call_soon
+
+
+def _call_soon_threadsafe(original: Callable[..., Any]) -> Callable[..., Any]:
+    def call_soon_threadsafe(callback: Any, *args: Any, context: Any = None) -> Any:
+        here = ident()
+        hop = notifying.pop(here, None)
+        if hop is not None:
+            try:
+                return original(callback, *args, context=context)
+            finally:
+                mark(hop[0], NOTIFIED, hop[1])
+        timeline = CURRENT.get()
+        if timeline is None or getattr(callback, "__name__", "") != "create_task":
+            return original(callback, *args, context=context)
+        mark(timeline, CALL_SUBMIT, 0)
+        try:
+            return original(callback, *args, context=context)
+        finally:
+            mark(timeline, CALL_SUBMITTED, 0)
+
+    return call_soon_threadsafe
+
+
+def _mark_timer(callback: Any, args: tuple[Any, ...], due_ns: int) -> None:
+    timeline = CURRENT.get()
+    if timeline is not None:
+        future = args[0] if args else getattr(callback, "__self__", None)
+        here = ident()
+        mark(timeline, TIMER, id(future))
+        mark_at(timeline, (TIMER_DUE, due_ns, here, id(future)))
+
+
+def _with_logged(logged: Any, original: Callable[..., Any]) -> Callable[..., Any]:
+    def schedule(callback: Any, *args: Any, context: Any = None) -> Any:
+        return original(logged, callback, *args, context=context)
+
+    return schedule
+
+
+def _with_logged_timer(logged: Any, original: Callable[..., Any]) -> Callable[..., Any]:
+    def schedule(when: float, callback: Any, *args: Any, context: Any = None) -> Any:
+        return original(when, logged, callback, *args, context=context)
+
+    return schedule

@@ -1,0 +1,40 @@
+"""One probe a library; a new server or layer is one new file and one line here."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from importlib.metadata import entry_points
+from typing import Final
+
+from tracer.seams import Probe
+
+BUILT_IN: Final = (
+    "runtime",
+    "asyncio_loop",
+    "uvloop_loop",
+    "asgiref",
+    "django",
+    "django_parts",
+    "drf",
+    "uvicorn",
+    "gunicorn",
+)
+
+_GROUP: Final = "tracer.probes"
+
+
+def all_probes() -> tuple[Probe, ...]:
+    """Return our probes and those of other distributions (entry point `tracer.probes`)."""
+    probes = [importlib.import_module(f"{__name__}.{name}").PROBE for name in BUILT_IN]
+    for entry in entry_points(group=_GROUP):
+        try:
+            probe = entry.load()
+        except Exception:
+            logging.getLogger("tracer").warning(
+                "tracer: probe %s cannot be loaded", entry.name, exc_info=True
+            )
+        else:
+            if isinstance(probe, Probe):
+                probes.append(probe)
+    return tuple(probes)

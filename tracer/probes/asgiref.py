@@ -1,0 +1,183 @@
+"""asgiref: hand-offs from the loop to a thread and from a thread to a loop.
+
+Read in asgiref 3.6 to 3.13, `asgiref/sync.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import sys
+from threading import get_ident as ident
+from threading import get_native_id as native_id
+from typing import TYPE_CHECKING, Any, Final
+
+from tracer import loops
+from tracer.clock import now
+from tracer.recorder import CURRENT, OCCUPANCY_FLOOR_NS
+from tracer.seams import Probe, Seam, mark, mark_at
+from tracer.sites import Sites
+from tracer.timeline import (
+    BRIDGE,
+    CALL,
+    CALL_END,
+    HOP,
+    HOP_END,
+    RAN,
+    RUN,
+    RUN_ON,
+    SUBMIT,
+    SUBMITTED,
+    Timeline,
+)
+from tracer.tracks import followed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from concurrent.futures import Executor, Future
+
+    from tracer.recorder import Recorder
+
+_HANDLER: Final = "thread_handler"
+_last_ran: dict[int, int] = {}
+"""By thread: when it finished what it last ran for an executor."""
+
+
+def _sync_to_async(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
+    sites = Sites(recorder)
+
+    @functools.wraps(original)
+    def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807
+        timeline = CURRENT.get()
+        if timeline is None:
+            return original(self, *args, **kwargs)
+        site = sites.of(sys._getframe(1), self.func)
+        return _hop(original(self, *args, **kwargs), timeline, site)
+
+    return _mark_coroutine_function(__call__)
+
+
+async def _hop(call: Coroutine[Any, Any, Any], timeline: Timeline, site: int) -> Any:
+    mark(timeline, HOP, site)
+    try:
+        return await call
+    finally:
+        mark(timeline, HOP_END, 0)
+
+
+def _watch_executor(recorder: Recorder, loop: asyncio.AbstractEventLoop) -> None:
+    """See both sides of a hop where asgiref, of any release and subclass, crosses over."""
+    original = loop.run_in_executor
+
+    def run_in_executor(executor: Executor | None, func: Any, *args: Any) -> Any:
+        timeline = CURRENT.get()
+        if timeline is None or not _is_hop(func):
+            return original(executor, func, *args)
+        hop = next(timeline.ids)
+        here = ident()
+        mark(timeline, SUBMIT, hop)
+        try:
+            return original(executor, _run, recorder, timeline, hop, func)
+        finally:
+            mark(timeline, SUBMITTED, hop)
+
+    loop.__dict__["run_in_executor"] = run_in_executor
+
+
+def _is_hop(func: Any) -> bool:
+    return isinstance(func, functools.partial) and getattr(func.func, "__name__", None) == _HANDLER
+
+
+def _run(recorder: Recorder, timeline: Timeline, hop: int, func: Callable[[], Any]) -> Any:
+    here = ident()
+    start = now()
+    loops.notifying.pop(here, None)
+    mark_at(timeline, (RUN, start, here, hop))
+    mark_at(timeline, (RUN_ON, _last_ran.get(here, 0), here, native_id()))
+    try:
+        return func()
+    finally:
+        end = now()
+        mark_at(timeline, (RAN, end, here, hop))
+        if end - start > OCCUPANCY_FLOOR_NS:
+            recorder.occupy(start, end, timeline)
+        loops.notifying[here] = (timeline, hop)
+
+
+def _work_item(_recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
+    """Know when a pool's thread became free: the end of `queue`, the begin of `wake`."""
+
+    @functools.wraps(original)
+    def run(self: Any, *args: Any) -> Any:
+        try:
+            return original(self, *args)
+        finally:
+            _last_ran[ident()] = now()
+
+    return run
+
+
+def _async_to_sync(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
+    sites = Sites(recorder)
+
+    @functools.wraps(original)
+    def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807
+        timeline = CURRENT.get()
+        if timeline is None:
+            return original(self, *args, **kwargs)
+        site = sites.of(sys._getframe(1), self.awaitable)
+        mark(timeline, CALL, site)
+        try:
+            return original(self, *args, **kwargs)
+        finally:
+            mark(timeline, CALL_END, 0)
+
+    return __call__
+
+
+def _main_wrap(_recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
+    """Follow the coroutine that a thread inside `async_to_sync` waits for."""
+
+    @functools.wraps(original)
+    def main_wrap(self: Any, *args: Any, **kwargs: Any) -> Any:
+        timeline = CURRENT.get()
+        coroutine = original(self, *args, **kwargs)
+        if timeline is None:
+            return coroutine
+        track = next(timeline.ids)
+        mark(timeline, BRIDGE, track)
+        return followed(coroutine, timeline, track)
+
+    return _mark_coroutine_function(main_wrap)
+
+
+def _mark_coroutine_function(function: Callable[..., Any]) -> Callable[..., Any]:
+    if sys.version_info >= (3, 12):
+        return inspect.markcoroutinefunction(function)
+    function._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]
+    return function
+
+
+def _watch_loops(recorder: Recorder) -> Callable[[], None]:
+    watch = functools.partial(_watch_executor, recorder)
+    recorder.loop_hooks.append(watch)
+    return functools.partial(recorder.loop_hooks.remove, watch)
+
+
+PROBE = Probe(
+    name="asgiref",
+    prepare=_watch_loops,
+    instance_seams=("asyncio:loop.run_in_executor",),
+    seams=(
+        Seam(
+            "asgiref.sync:SyncToAsync.__call__", _sync_to_async, shapes=("self, *args, **kwargs",)
+        ),
+        Seam(
+            "asgiref.sync:AsyncToSync.__call__", _async_to_sync, shapes=("self, *args, **kwargs",)
+        ),
+        Seam("asgiref.sync:AsyncToSync.main_wrap", _main_wrap),
+        Seam("asgiref.current_thread_executor:_WorkItem.run", _work_item, shapes=("self",)),
+        Seam("concurrent.futures.thread:_WorkItem.run", _work_item, shapes=("self", "self, ctx")),
+    ),
+)

@@ -1,0 +1,55 @@
+"""asyncio's own event loop: what it runs, when a task became ready, when a timer was due."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+from tracer import loops
+from tracer.clock import now
+from tracer.recorder import CURRENT, OCCUPANCY_FLOOR_NS
+from tracer.seams import Probe, Seam
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from tracer.recorder import Recorder
+
+
+def _handle_run(recorder: Recorder, original: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Log what every callback of the loop took; `BaseEventLoop._run_once` calls this."""
+    floor = OCCUPANCY_FLOOR_NS
+
+    @functools.wraps(original)
+    def run(self: Any) -> None:
+        callback = self._callback
+        start = now()
+        original(self)
+        end = now()
+        if end - start > floor:
+            context = self._context
+            timeline = context.get(CURRENT)
+            name = 0 if timeline is not None else loops.name_of_callback(recorder, callback)
+            recorder.occupy(start, end, timeline, name)
+
+    return run
+
+
+def _watch_loops(recorder: Recorder) -> Callable[[], None]:
+    def watch(loop: asyncio.AbstractEventLoop) -> None:
+        if type(loop).__module__.partition(".")[0] == "uvloop":
+            return
+        loops.watch(recorder, loop)
+        loops.watch_call_at(loop)
+
+    recorder.loop_hooks.append(watch)
+    return functools.partial(recorder.loop_hooks.remove, watch)
+
+
+PROBE = Probe(
+    name="asyncio",
+    prepare=_watch_loops,
+    instance_seams=tuple(f"asyncio:loop.{name}" for name in (*loops.INSTANCE_SEAMS, "call_at")),
+    seams=(Seam("asyncio.events:Handle._run", _handle_run, shapes=("self",)),),
+)

@@ -1,0 +1,313 @@
+"""gunicorn's WSGI workers, sync and gthread: accept, parse, call, write, close.
+
+Read in gunicorn 20 to 27, `workers/{base,sync,gthread}.py`, `http/{parser,unreader,wsgi}.py`.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from threading import get_ident as ident
+from threading import get_native_id as native_id
+from typing import TYPE_CHECKING, Any, Final
+
+from tracer.clock import now
+from tracer.recorder import CURRENT
+from tracer.seams import Probe, Seam, enter, leave, mark, mark_at, scope
+from tracer.timeline import DISCONNECT, DONE, OS_THREAD, QUEUED, ROOT, SENT, STEP
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tracer.recorder import Recorder
+    from tracer.timeline import Timeline
+
+_TOUCH: Final = "_tracer_touch"
+_CONNECTION: Final = "_tracer_connection"
+_connections = itertools.count(1)
+
+
+def _init_process(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
+    """A worker knows its class only here; everything it serves carries the name."""
+
+    @functools.wraps(original)
+    def init_process(self: Any) -> Any:
+        recorder.server_name = _worker_name(type(self))
+        return original(self)
+
+    return init_process
+
+
+def _worker_name(worker: type) -> str:
+    for kind in worker.__mro__:
+        if kind.__name__ == "UvicornWorker":
+            return "gunicorn.uvicorn"
+        if kind.__module__.startswith("gunicorn.workers."):
+            return f"gunicorn.{kind.__module__.rpartition('.')[2]}"
+    return f"gunicorn.{worker.__module__}.{worker.__qualname__}"
+
+
+def _touch(_recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
+    """The server's first touch: it is about to take a connection or found one readable."""
+
+    @functools.wraps(original)
+    def touching(self: Any, *args: Any) -> Any:
+        self.__dict__[_TOUCH] = now()
+        return original(self, *args)
+
+    return touching
+
+
+def _enqueue(_recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def enqueue_req(self: Any, conn: Any) -> Any:
+        conn.__dict__[_TOUCH] = self.__dict__.pop(_TOUCH, None) or now()
+        return original(self, conn)
+
+    return enqueue_req
+
+
+def _handle_sync(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def handle(self: Any, listener: Any, client: Any, addr: Any) -> Any:
+        start = self.__dict__.pop(_TOUCH, None) or now()
+        timeline = _open(recorder, start, next(_connections))
+        if timeline is None:
+            return original(self, listener, client, addr)
+        return _serve(recorder, timeline, functools.partial(original, self, listener, client, addr))
+
+    return handle
+
+
+def _handle_gthread(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def handle(self: Any, conn: Any) -> Any:
+        state = conn.__dict__
+        start = state.pop(_TOUCH, None) or now()
+        if _CONNECTION not in state:
+            state[_CONNECTION] = next(_connections)
+        timeline = _open(recorder, start, state[_CONNECTION])
+        if timeline is None:
+            return original(self, conn)
+        mark(timeline, QUEUED, 0)
+        return _serve(recorder, timeline, functools.partial(original, self, conn))
+
+    return handle
+
+
+def _open(recorder: Recorder, start_ns: int, connection: int) -> Timeline | None:
+    timeline = recorder.open("wsgi", "gunicorn", start_ns)
+    if timeline is not None:
+        timeline.connection = connection
+    return timeline
+
+
+def _serve(recorder: Recorder, timeline: Timeline, handle: Callable[[], Any]) -> Any:
+    here = ident()
+    mark(timeline, OS_THREAD, native_id())
+    mark_at(timeline, (STEP, timeline.start_ns, here, ROOT))
+    token = CURRENT.set(timeline)
+    try:
+        return handle()
+    finally:
+        CURRENT.reset(token)
+        mark(timeline, DONE, ROOT)
+        if timeline.method or timeline.status:
+            timeline.outcome = timeline.outcome or recorder.name("complete")
+            _occupy(recorder, timeline)
+            recorder.close(timeline)
+        else:
+            timeline.finish()
+
+
+def _occupy(recorder: Recorder, timeline: Timeline) -> None:
+    end = now()
+    last = timeline.last_ns or end
+    recorder.occupy(timeline.start_ns, last, timeline, timeline.view)
+    recorder.occupy(last, end, timeline)
+
+
+def _handle_request(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
+    """The request is parsed: what it is, is known from here on."""
+
+    @functools.wraps(original)
+    def handle_request(self: Any, *args: Any) -> Any:
+        timeline = CURRENT.get()
+        if timeline is not None:
+            request = args[1] if len(args) > 2 else args[0]  # noqa: PLR2004
+            timeline.method = recorder.name(request.method)
+            timeline.path = request.path
+            timeline.read_headers = functools.partial(_headers, request)
+        return original(self, *args)
+
+    return handle_request
+
+
+def _handle_error(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
+    """The server answers by itself: a malformed request, or an exception that reached it."""
+
+    @functools.wraps(original)
+    def handle_error(self: Any, req: Any, client: Any, addr: Any, exc: BaseException) -> Any:
+        timeline = CURRENT.get()
+        if timeline is not None and timeline.method:
+            recorder.note_error(timeline, exc)
+            timeline.outcome = recorder.name("error")
+        return original(self, req, client, addr, exc)
+
+    return handle_error
+
+
+def _write_error(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
+    owner = recorder.owner("server", "send")
+
+    @functools.wraps(original)
+    def write_error(sock: Any, status_int: int, reason: Any, mesg: Any) -> Any:
+        timeline = CURRENT.get()
+        if timeline is None:
+            return original(sock, status_int, reason, mesg)
+        timeline.status = status_int
+        enter(timeline, owner)
+        try:
+            return original(sock, status_int, reason, mesg)
+        finally:
+            leave(timeline, owner)
+            _sent(timeline)
+
+    return write_error
+
+
+def _write(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
+    """Bytes go to the kernel in here, or none: only those that go can be the last."""
+    owner = recorder.owner("server", "send")
+
+    @functools.wraps(original)
+    def write(self: Any, *args: Any) -> Any:
+        timeline = CURRENT.get()
+        if timeline is None:
+            return original(self, *args)
+        before = self.sent, self.headers_sent
+        enter(timeline, owner)
+        try:
+            return original(self, *args)
+        except OSError:
+            mark(timeline, DISCONNECT, 0)
+            timeline.outcome = recorder.name("disconnected")
+            raise
+        finally:
+            leave(timeline, owner)
+            timeline.status = getattr(self, "status_code", None) or timeline.status
+            if before != (self.sent, self.headers_sent) or (not args and self.chunked):
+                _sent(timeline)
+
+    return write
+
+
+def _write_file(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
+    """`sendfile` leaves no count behind: it always sends something."""
+    in_write = _write(recorder, original)
+
+    @functools.wraps(original)
+    def write_file(self: Any, respiter: Any) -> Any:
+        try:
+            return in_write(self, respiter)
+        finally:
+            timeline = CURRENT.get()
+            if timeline is not None:
+                _sent(timeline)
+
+    return write_file
+
+
+def _chunk(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
+    """Read from the client: the request's head until it is parsed, then its body."""
+    head, body = recorder.owner("server", "read"), recorder.owner("server", "body")
+
+    @functools.wraps(original)
+    def chunk(self: Any, *args: Any) -> Any:
+        timeline = CURRENT.get()
+        if timeline is None:
+            return original(self, *args)
+        owner = body if timeline.method else head
+        enter(timeline, owner)
+        try:
+            return original(self, *args)
+        finally:
+            leave(timeline, owner)
+
+    return chunk
+
+
+def _sent(timeline: Timeline) -> None:
+    timeline.last_ns = now()
+    mark_at(timeline, (SENT, timeline.last_ns, ident(), 0))
+
+
+def _headers(request: Any) -> dict[str, str]:
+    return {name.lower(): value for name, value in request.headers if name == "TRACEPARENT"}
+
+
+_WORKERS: Final = "gunicorn.workers"
+_RESPONSE: Final = "gunicorn.http.wsgi:Response"
+PROBE = Probe(
+    name="gunicorn",
+    seams=(
+        Seam(f"{_WORKERS}.base:Worker.init_process", _init_process, shapes=("self",)),
+        Seam(
+            f"{_WORKERS}.base:Worker.handle_error",
+            _handle_error,
+            shapes=("self, req, client, addr, exc",),
+        ),
+        Seam(f"{_WORKERS}.sync:SyncWorker.accept", _touch, shapes=("self, listener",)),
+        Seam(
+            f"{_WORKERS}.sync:SyncWorker.handle",
+            _handle_sync,
+            shapes=("self, listener, client, addr",),
+        ),
+        Seam(
+            f"{_WORKERS}.sync:SyncWorker.handle_request",
+            _handle_request,
+            shapes=("self, listener, req, client, addr",),
+        ),
+        Seam(f"{_WORKERS}.gthread:ThreadWorker.accept", _touch, shapes=("self, listener",)),
+        Seam(
+            f"{_WORKERS}.gthread:ThreadWorker.on_client_socket_readable",
+            _touch,
+            shapes=("self, conn, client",),
+            optional=True,
+        ),
+        Seam(f"{_WORKERS}.gthread:ThreadWorker.enqueue_req", _enqueue, shapes=("self, conn",)),
+        Seam(f"{_WORKERS}.gthread:ThreadWorker.handle", _handle_gthread, shapes=("self, conn",)),
+        Seam(
+            f"{_WORKERS}.gthread:ThreadWorker.handle_request",
+            _handle_request,
+            shapes=("self, req, conn",),
+        ),
+        Seam(
+            f"{_WORKERS}.gthread:TConn.wait_for_data",
+            scope("server", "read"),
+            shapes=("self, timeout",),
+            optional=True,
+        ),
+        Seam("gunicorn.http.parser:Parser.__next__", scope("server", "parse"), shapes=("self",)),
+        Seam(
+            "gunicorn.http.unreader:SocketUnreader.chunk",
+            _chunk,
+            shapes=("self", "self, size_hint"),
+        ),
+        Seam(f"{_RESPONSE}.write", _write, shapes=("self, arg",)),
+        Seam(f"{_RESPONSE}.close", _write, shapes=("self",)),
+        Seam(f"{_RESPONSE}.write_file", _write_file, shapes=("self, respiter",)),
+        Seam(
+            "gunicorn.util:write_error",
+            _write_error,
+            shapes=("sock, status_int, reason, mesg",),
+        ),
+        Seam(
+            "gunicorn.util:close_graceful",
+            scope("server", "close"),
+            shapes=("sock, timeout, max_drain",),
+            optional=True,
+        ),
+        Seam("gunicorn.glogging:Logger.access", scope("server", "access log")),
+    ),
+)

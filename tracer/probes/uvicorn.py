@@ -1,0 +1,237 @@
+"""uvicorn: from the first byte of a request to its last byte, h11 and httptools alike.
+
+Read in uvicorn 0.30 to 0.54, `protocols/http/{h11,httptools}_impl.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import itertools
+from threading import get_ident as ident
+from threading import get_native_id as native_id
+from typing import TYPE_CHECKING, Any, Final
+
+from tracer.clock import now
+from tracer.recorder import CURRENT, OCCUPANCY_FLOOR_NS
+from tracer.seams import Probe, Seam, enter, leave, mark, mark_at
+from tracer.timeline import DISCONNECT, DONE, LAST, OS_THREAD, READ, ROOT, STEP
+from tracer.tracks import root_track
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tracer.recorder import Recorder
+    from tracer.timeline import Timeline
+
+SCOPE_KEY: Final = "tracer.timeline"
+_TOUCH: Final = "_tracer_touch"
+_OPENED: Final = "_tracer_opened"
+_CONNECTION: Final = "_tracer_connection"
+_connections = itertools.count(1)
+
+
+def _data_received(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
+    """The server's first touch: the loop has read bytes of a request."""
+    read = recorder.name("uvicorn: reading a request")
+
+    @functools.wraps(original)
+    def data_received(self: Any, data: bytes) -> None:
+        start = now()
+        state = self.__dict__
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete:
+            state.setdefault(_TOUCH, start)
+        original(self, data)
+        end = now()
+        timeline = state.pop(_OPENED, None)
+        if timeline is not None:
+            mark_at(timeline, (READ, end, ident(), 0))
+        if end - start > OCCUPANCY_FLOOR_NS and _is_uvloop(self.loop):
+            recorder.occupy(start, end, timeline, read)
+
+    return data_received
+
+
+def _run_asgi(http: str) -> Callable[[Recorder, Any], Any]:
+    """The server calls the application: here a timeline opens."""
+
+    def stand_in(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def run_asgi(self: Any, app: Any) -> Any:
+            try:
+                timeline = _open(recorder, self, http)
+            except Exception as error:  # noqa: BLE001 - a request never fails because of us
+                recorder.problem("uvicorn:run_asgi", "refused", repr(error))
+                timeline = None
+            if timeline is None:
+                return original(self, app)
+            coroutine = original(self, _noting_errors(recorder, timeline, app))
+            settle = functools.partial(_settle, recorder, timeline, self)
+            return root_track(recorder, timeline, coroutine, settle)
+
+        return run_asgi
+
+    return stand_in
+
+
+def _open(recorder: Recorder, cycle: Any, http: str) -> Timeline | None:
+    state = getattr(getattr(cycle.on_response, "__self__", None), "__dict__", {})
+    timeline = recorder.open("asgi", "uvicorn", state.pop(_TOUCH, None) or now())
+    if timeline is None:
+        return None
+    if _CONNECTION not in state:
+        state[_CONNECTION] = next(_connections)
+    state[_OPENED] = timeline
+    scope = cycle.scope
+    scope[SCOPE_KEY] = timeline
+    timeline.connection = state[_CONNECTION]
+    timeline.method = recorder.name(scope["method"])
+    timeline.path = scope["path"]
+    timeline.http = recorder.name(http)
+    loop = asyncio.get_running_loop()
+    timeline.loop = recorder.name("uvloop" if _is_uvloop(loop) else "asyncio")
+    timeline.read_headers = functools.partial(_headers, scope)
+    mark(timeline, OS_THREAD, native_id())
+    cycle.on_response = functools.partial(_last_byte, timeline, cycle.on_response)
+    return timeline
+
+
+def _noting_errors(recorder: Recorder, timeline: Timeline, app: Any) -> Any:
+    async def application(scope: Any, receive: Any, send: Any) -> Any:
+        try:
+            return await app(scope, receive, send)
+        except Exception as error:
+            recorder.note_error(timeline, error)
+            timeline.outcome = recorder.name("error")
+            raise
+
+    return application
+
+
+def _last_byte(timeline: Timeline, on_response: Callable[[], None]) -> None:
+    timeline.last_ns = now()
+    mark_at(timeline, (LAST, timeline.last_ns, ident(), 0))
+    on_response()
+
+
+def _settle(recorder: Recorder, timeline: Timeline, cycle: Any) -> None:
+    if timeline.outcome:
+        return
+    if cycle.response_complete:
+        timeline.outcome = recorder.name("complete")
+    else:
+        timeline.outcome = recorder.name("disconnected" if cycle.disconnected else "cancelled")
+
+
+def _send(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
+    owner = recorder.owner("server", "send")
+
+    @functools.wraps(original)
+    async def send(self: Any, message: Any) -> None:
+        timeline = CURRENT.get()
+        if timeline is None:
+            await original(self, message)
+            return
+        enter(timeline, owner)
+        try:
+            await original(self, message)
+        finally:
+            leave(timeline, owner)
+            if not timeline.status and self.response_started:
+                timeline.status = message.get("status", 0)
+
+    return send
+
+
+def _receive(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
+    owner = recorder.owner("server", "body")
+
+    @functools.wraps(original)
+    async def receive(self: Any) -> Any:
+        timeline = CURRENT.get()
+        if timeline is None:
+            return await original(self)
+        enter(timeline, owner)
+        try:
+            return await original(self)
+        finally:
+            leave(timeline, owner)
+
+    return receive
+
+
+def _connection_lost(_recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def connection_lost(self: Any, exc: Exception | None) -> None:
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            timeline = cycle.scope.get(SCOPE_KEY)
+            if timeline is not None:
+                mark(timeline, DISCONNECT, 0)
+        original(self, exc)
+
+    return connection_lost
+
+
+def _send_400(http: str) -> Callable[[Recorder, Any], Any]:
+    """A request that the server answers without the application."""
+
+    def stand_in(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def send_400_response(self: Any, msg: str) -> None:
+            state = self.__dict__
+            start = state.pop(_TOUCH, None) or now()
+            original(self, msg)
+            timeline = recorder.open("asgi", "uvicorn", start)
+            if timeline is None:
+                return
+            if _CONNECTION not in state:
+                state[_CONNECTION] = next(_connections)
+            timeline.connection = state[_CONNECTION]
+            timeline.status = 400
+            timeline.http = recorder.name(http)
+            timeline.loop = recorder.name("uvloop" if _is_uvloop(self.loop) else "asyncio")
+            timeline.outcome = recorder.name("complete")
+            mark(timeline, OS_THREAD, native_id())
+            mark_at(timeline, (STEP, start, ident(), ROOT))
+            mark(timeline, LAST, 0)
+            mark(timeline, DONE, ROOT)
+            recorder.close(timeline)
+
+        return send_400_response
+
+    return stand_in
+
+
+def _headers(scope: Any) -> dict[str, str]:
+    return {
+        name.decode("latin-1"): value.decode("latin-1")
+        for name, value in scope["headers"]
+        if name == b"traceparent"
+    }
+
+
+def _is_uvloop(loop: object) -> bool:
+    return type(loop).__module__.partition(".")[0] == "uvloop"
+
+
+def _seams(module: str, protocol: str, http: str) -> tuple[Seam, ...]:
+    cycle = f"{module}:RequestResponseCycle"
+    return (
+        Seam(f"{module}:{protocol}.data_received", _data_received, shapes=("self, data",)),
+        Seam(f"{module}:{protocol}.connection_lost", _connection_lost, shapes=("self, exc",)),
+        Seam(f"{module}:{protocol}.send_400_response", _send_400(http), shapes=("self, msg",)),
+        Seam(f"{cycle}.run_asgi", _run_asgi(http), shapes=("self, app",)),
+        Seam(f"{cycle}.send", _send, shapes=("self, message",)),
+        Seam(f"{cycle}.receive", _receive, shapes=("self",)),
+    )
+
+
+PROBE = Probe(
+    name="uvicorn",
+    seams=(
+        *_seams("uvicorn.protocols.http.h11_impl", "H11Protocol", "h11"),
+        *_seams("uvicorn.protocols.http.httptools_impl", "HttpToolsProtocol", "httptools"),
+    ),
+)

@@ -1,0 +1,1 @@
+"""Reports: conclusions made readable, for people and for programs."""

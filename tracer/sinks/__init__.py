@@ -1,0 +1,1 @@
+"""Sinks take what workers hand over; they run beside the workers, not in them."""

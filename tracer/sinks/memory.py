@@ -1,0 +1,41 @@
+"""A sink for tests and for `wrap` without an agent: keeps frames in this process."""
+
+from __future__ import annotations
+
+from tracer import frames
+from tracer.analysis.attribution import Worker, attribute
+from tracer.analysis.request import Request
+
+
+class MemorySink:
+    """Keeps every frame; `requests()` attributes them."""
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self.frames: list[tuple[int, bytes]] = []
+        self.names: list[str] = []
+        self.description: dict[str, object] = {}
+
+    def write(self, kind: int, frame: bytes, names: list[str]) -> None:
+        """Keep a frame."""
+        self.names.extend(names)
+        self.frames.append((kind, frame))
+
+    def describe(self, document: dict[str, object]) -> None:
+        """Keep the description."""
+        self.description = document
+
+    def requests(self) -> list[Request]:
+        """Return the requests finished so far, attributed, in the order they ended."""
+        worker = Worker.from_description(self.description, tuple(self.names))
+        busy = [
+            entry
+            for kind, frame in self.frames
+            if kind == frames.OCCUPANCY
+            for entry in frames.decode_occupancy(frame)
+        ]
+        return [
+            attribute(*frames.decode_timeline(frame), worker, busy)
+            for kind, frame in self.frames
+            if kind == frames.TIMELINE
+        ]

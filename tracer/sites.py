@@ -1,0 +1,68 @@
+"""Names of hand-off sites: who asked, and what ran there. No stack is walked.
+
+A site is found by two code objects, its name is made once.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from types import CodeType, FrameType
+
+    from tracer.recorder import Recorder
+
+NAME_ATTRIBUTE: Final = "_tracer_name"
+"""Set on our stand-ins to what they stand in for, as people know it."""
+
+_OWN_PACKAGE: Final = __name__.partition(".")[0]
+
+
+class Sites:
+    """The sites seen in this process."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        """Name sites in `recorder`'s table."""
+        self._recorder = recorder
+        self._known: dict[tuple[CodeType, object], int] = {}
+
+    def of(self, frame: FrameType | None, function: Any) -> int:
+        """Return the name id of a hand-off of `function`, asked for in `frame`."""
+        while frame is not None and _is_ours(frame):
+            frame = frame.f_back
+        if frame is None:
+            return self._recorder.name(f"? → {describe(function)}")
+        named = getattr(function, NAME_ATTRIBUTE, None)
+        key = (frame.f_code, named or getattr(function, "__code__", None) or type(function))
+        site = self._known.get(key)
+        if site is None or (named is None and not hasattr(function, "__code__")):
+            asker = f"{frame.f_globals.get('__name__', '?')}:{frame.f_code.co_qualname}"
+            site = self._recorder.name(f"{asker} → {describe(function)}")
+            self._known[key] = site
+        return site
+
+
+def describe(function: Any) -> str:
+    """Return the dotted path of what a callable runs."""
+    named = getattr(function, NAME_ATTRIBUTE, None)
+    if named is not None:
+        return str(named)
+    while isinstance(function, functools.partial):
+        function = function.func
+    for attribute in ("func", "awaitable"):
+        inner = getattr(function, attribute, None)
+        if callable(inner) and not hasattr(function, "__code__"):
+            return describe(inner)
+    if not hasattr(function, "__qualname__"):
+        function = type(function)
+    module = getattr(function, "__module__", None)
+    owner = getattr(function, "__self__", None)
+    if owner is not None and module is None:
+        module = type(owner).__module__
+    return f"{module}.{function.__qualname__}" if module else str(function.__qualname__)
+
+
+def _is_ours(frame: FrameType) -> bool:
+    name = frame.f_globals.get("__name__", "")
+    return name == _OWN_PACKAGE or name.startswith(_OWN_PACKAGE + ".")

@@ -1,0 +1,154 @@
+"""Marks: what a traced request appends while it runs, and nothing else.
+
+A mark is a tuple of four integers `(code, t_ns, thread, value)`; `thread` is
+`threading.get_ident()`. What `value` means depends on the code:
+
+| code | value |
+|---|---|
+| ENTER, EXIT | name id of an owner: code of that owner begins, ends |
+| STEP, YIELD | track that begins to run on this thread; id of the future it yielded |
+| DONE | track that ended |
+| SPAWN | new track of a task created here |
+| TASK | id of the task that runs this track |
+| AWAITS | the one track that the future just yielded waits for |
+| READY | id of the task that was made ready to run |
+| TIMER, TIMER_DUE | id of the future a timer will complete; `t_ns` is call and due instant |
+| HOP, HOP_END | name id of the site; 0 |
+| SUBMIT, SUBMITTED, RUN, RAN, NOTIFIED | number of the hop |
+| RUN_ON | OS thread id; `t_ns` is when that thread finished what it ran before |
+| CALL, CALL_END | name id of the site that called `async_to_sync`; 0 |
+| CALL_SUBMIT, CALL_SUBMITTED | 0 |
+| BRIDGE | track of the coroutine that the open CALL waits for |
+| READ | 0: the server has handed the request to the loop or thread |
+| QUEUED | 0: the server's thread pool got the connection |
+| SENT | 0: bytes were handed to the kernel or the transport |
+| LAST | 0: the last byte was handed over |
+| DISCONNECT | 0: the server noticed that the client has gone |
+| THREAD | 0: a thread was started |
+| CONNECT | 0: a database connection was opened |
+| PAUSE, PAUSE_END | name id of the owner of a garbage collection, written at its end |
+| OS_THREAD | OS thread id of the thread that writes this mark |
+| STREAM, PULL, PULLED | number of a response stream that was set, is pulled, gave a chunk |
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+Mark = tuple[int, int, int, int]
+
+(
+    ENTER,
+    EXIT,
+    STEP,
+    YIELD,
+    DONE,
+    SPAWN,
+    TASK,
+    AWAITS,
+    READY,
+    TIMER,
+    TIMER_DUE,
+    HOP,
+    HOP_END,
+    SUBMIT,
+    SUBMITTED,
+    RUN,
+    RUN_ON,
+    RAN,
+    NOTIFIED,
+    CALL,
+    CALL_END,
+    CALL_SUBMIT,
+    CALL_SUBMITTED,
+    BRIDGE,
+    READ,
+    QUEUED,
+    SENT,
+    LAST,
+    DISCONNECT,
+    THREAD,
+    CONNECT,
+    PAUSE,
+    PAUSE_END,
+    OS_THREAD,
+    STREAM,
+    PULL,
+    PULLED,
+) = range(1, 38)
+
+ROOT: Final = 0
+"""The track in which the server calls the application."""
+
+
+def discard(_mark: Mark) -> None:
+    """Stand in for `append` once a timeline is finished."""
+
+
+class Timeline:
+    """All marks of one request, append-only, and what is known of the request.
+
+    `append` is the list's own bound method while the request runs. Marks come
+    from several threads; those of one thread are in order.
+    """
+
+    __slots__ = (
+        "append",
+        "children",
+        "connection",
+        "error_type",
+        "http",
+        "ids",
+        "interface",
+        "last_ns",
+        "loop",
+        "marks",
+        "method",
+        "outcome",
+        "path",
+        "read_headers",
+        "route",
+        "sequence",
+        "server",
+        "start_ns",
+        "status",
+        "streams",
+        "view",
+        "weight",
+    )
+
+    def __init__(self, sequence: int, start_ns: int, server: int, interface: int) -> None:
+        """Open the timeline of a request first touched at `start_ns`."""
+        self.marks: list[Mark] = []
+        self.append: Callable[[Mark], None] = self.marks.append
+        self.sequence = sequence
+        self.start_ns = start_ns
+        self.server = server
+        self.interface = interface
+        self.ids: Iterator[int] = itertools.count(1)
+        self.children: list[tuple[Any, int]] = []
+        self.read_headers: Callable[[], dict[str, str]] | None = None
+        self.connection = 0
+        self.loop = 0
+        self.http = 0
+        self.method = 0
+        self.path: str | None = None
+        self.route = 0
+        self.view = 0
+        self.status = 0
+        self.outcome = 0
+        self.error_type = 0
+        self.last_ns = 0
+        self.streams = 0
+        self.weight = 1.0
+
+    def finish(self) -> list[Mark]:
+        """Take no more marks and give those taken."""
+        self.append = discard
+        self.children = []
+        return self.marks
