@@ -35,6 +35,9 @@ INSTANCE_SEAMS: Final = ("create_task", "call_soon", "call_soon_threadsafe")
 notifying: dict[int, tuple[Timeline, int]] = {}
 """By thread: the hop whose result that thread is about to hand to its loop."""
 
+READING: Final = "reading a request"
+_SELF_PIPE: Final = "_read_from_self"
+"""How asyncio's loop notices that another thread has woken it: its own turn."""
 _NANOSECONDS: Final = 1_000_000_000
 
 
@@ -81,7 +84,7 @@ def log_callbacks(recorder: Recorder, loop: asyncio.AbstractEventLoop) -> None:
         finally:
             end = now()
             if end - start > OCCUPANCY_FLOOR_NS:
-                recorder.occupy(start, end, CURRENT.get(), name_of_callback(recorder, callback))
+                log(recorder, start, end, CURRENT.get(), callback)
 
     seams = loop.__dict__
     for method in ("call_soon", "call_soon_threadsafe"):
@@ -89,10 +92,21 @@ def log_callbacks(recorder: Recorder, loop: asyncio.AbstractEventLoop) -> None:
     seams["call_later"] = _with_logged_timer(logged, loop.call_later)
 
 
+def log(
+    recorder: Recorder, start_ns: int, end_ns: int, timeline: Timeline | None, callback: Any
+) -> None:
+    """Note a callback that took long enough to be in another's way."""
+    opened, recorder.opened = recorder.opened, None
+    if opened is not None:
+        recorder.occupy(start_ns, end_ns, opened, recorder.name(READING))
+    elif timeline is not None:
+        recorder.occupy(start_ns, end_ns, timeline)
+    elif getattr(callback, "__name__", "") != _SELF_PIPE:
+        recorder.occupy(start_ns, end_ns, None, name_of_callback(recorder, callback))
+
+
 def name_of_callback(recorder: Recorder, callback: Any) -> int:
-    """Return the name of a callback that belongs to no request, 0 for one that does."""
-    if CURRENT.get() is not None:
-        return 0
+    """Return the name of a callback that belongs to no request."""
     task = getattr(callback, "__self__", None)
     coroutine = getattr(task, "get_coro", None)
     target = coroutine() if coroutine is not None else callback
@@ -134,7 +148,7 @@ def _call_soon_threadsafe(original: Callable[..., Any]) -> Callable[..., Any]:
         hop = notifying.pop(here, None)
         if hop is not None:
             try:
-                return original(callback, *args, context=context)
+                return original(callback, *args, context=context or _context_of(hop[0]))
             finally:
                 mark(hop[0], NOTIFIED, hop[1])
         timeline = CURRENT.get()
@@ -147,6 +161,13 @@ def _call_soon_threadsafe(original: Callable[..., Any]) -> Callable[..., Any]:
             mark(timeline, CALL_SUBMITTED, 0)
 
     return call_soon_threadsafe
+
+
+def _context_of(timeline: Timeline) -> contextvars.Context:
+    """Return what the handle would copy by itself, and whose hand-off it is."""
+    context = contextvars.copy_context()
+    context.run(CURRENT.set, timeline)
+    return context
 
 
 def _mark_timer(callback: Any, args: tuple[Any, ...], due_ns: int) -> None:

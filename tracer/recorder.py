@@ -53,6 +53,7 @@ class Recorder:
         self.server_name: str | None = None
         self.loop_hooks: list[Callable[[asyncio.AbstractEventLoop], None]] = []
         self.untracked: set[object] = set()
+        self.opened: Timeline | None = None
         self.problems: dict[str, tuple[str, str]] = {}
         self.describe: Callable[[], dict[str, object]] = dict
         self._lock = threading.Lock()

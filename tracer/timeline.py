@@ -15,6 +15,7 @@ A mark is a tuple of four integers `(code, t_ns, thread, value)`; `thread` is
 | TIMER, TIMER_DUE | id of the future a timer will complete; `t_ns` is call and due instant |
 | HOP, HOP_END | name id of the site; 0 |
 | SUBMIT, SUBMITTED, RUN, RAN, NOTIFIED | number of the hop |
+| BEGUN | hop or track whose own function begins, after asgiref has moved the context |
 | RUN_ON | OS thread id; `t_ns` is when that thread finished what it ran before |
 | CALL, CALL_END | name id of the site that called `async_to_sync`; 0 |
 | CALL_SUBMIT, CALL_SUBMITTED | 0 |
@@ -80,7 +81,8 @@ Mark = tuple[int, int, int, int]
     STREAM,
     PULL,
     PULLED,
-) = range(1, 38)
+    BEGUN,
+) = range(1, 39)
 
 ROOT: Final = 0
 """The track in which the server calls the application."""

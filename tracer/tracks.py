@@ -76,7 +76,7 @@ def follow_task(
 
 def is_followed(coroutine: object) -> bool:
     """Say whether a coroutine is one of ours already."""
-    return getattr(coroutine, "cr_code", None) in _OWN_CODE
+    return getattr(coroutine, "cr_code", None) in own_code
 
 
 def _begin(timeline: Timeline) -> None:
@@ -180,4 +180,5 @@ def _filled(cell: types.CellType) -> bool:
     return True
 
 
-_OWN_CODE: Final = frozenset({followed.__code__, root_track.__code__})
+own_code: Final = {followed.__code__, root_track.__code__}
+"""Code of the coroutines that are followed already; a probe may add its own."""

@@ -47,6 +47,7 @@ class Scripted:
                         return
                     buffer += data
                 head, _, buffer = buffer.partition(b"\r\n\r\n")
+                self.rest = buffer
                 self.heads.append(head)
                 if self.behave(sock, head, len(self.heads)) is False:
                     return

@@ -340,6 +340,12 @@ class Replay:
         self._active.setdefault(thread, []).append(track)
         track.thread, track.start_ns, track.cursor = thread, instant, instant
 
+    def _begun(self, instant: int, _thread: int, value: int) -> None:
+        """What asgiref did before it called the function is the hand-off's, not its run's."""
+        track = self.tracks.get(value)
+        if track is not None and not track.entries and not track.frames:
+            track.start_ns = track.cursor = instant
+
     def _notified(self, instant: int, _thread: int, value: int) -> None:
         if value in self._hops:
             self._hops[value].notified_ns = instant
@@ -436,6 +442,7 @@ _ACTIONS: Final[dict[int, Callable[[Replay, int, int, int], None]]] = {
     t.SUBMITTED: Replay._submitted,
     t.RUN: Replay._run,
     t.RAN: Replay._done,
+    t.BEGUN: Replay._begun,
     t.NOTIFIED: Replay._notified,
     t.CALL: Replay._call,
     t.CALL_END: Replay._close_bridge,

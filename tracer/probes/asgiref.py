@@ -19,6 +19,7 @@ from tracer.recorder import CURRENT, OCCUPANCY_FLOOR_NS
 from tracer.seams import Probe, Seam, mark, mark_at
 from tracer.sites import Sites
 from tracer.timeline import (
+    BEGUN,
     BRIDGE,
     CALL,
     CALL_END,
@@ -31,7 +32,7 @@ from tracer.timeline import (
     SUBMITTED,
     Timeline,
 )
-from tracer.tracks import followed
+from tracer.tracks import followed, own_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
     from tracer.recorder import Recorder
 
 _HANDLER: Final = "thread_handler"
+_beginning: dict[int, tuple[Timeline, int]] = {}
+"""By thread: the hop whose function is called next, once its context is restored."""
+
 _last_ran: dict[int, int] = {}
 """By thread: when it finished what it last ran for an executor."""
 
@@ -95,14 +99,29 @@ def _run(recorder: Recorder, timeline: Timeline, hop: int, func: Callable[[], An
     loops.notifying.pop(here, None)
     mark_at(timeline, (RUN, start, here, hop))
     mark_at(timeline, (RUN_ON, _last_ran.get(here, 0), here, native_id()))
+    _beginning[here] = (timeline, hop)
     try:
         return func()
     finally:
         end = now()
+        _beginning.pop(here, None)
         mark_at(timeline, (RAN, end, here, hop))
         if end - start > OCCUPANCY_FLOOR_NS:
             recorder.occupy(start, end, timeline)
         loops.notifying[here] = (timeline, hop)
+
+
+def _restore_context(_recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
+    """asgiref's last act before it calls what was handed over, in thread and loop alike."""
+
+    @functools.wraps(original)
+    def restore_context(context: Any) -> None:
+        original(context)
+        begun = _beginning.pop(ident(), None)
+        if begun is not None:
+            mark(begun[0], BEGUN, begun[1])
+
+    return restore_context
 
 
 def _work_item(_recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -147,9 +166,19 @@ def _main_wrap(_recorder: Recorder, original: Callable[..., Any]) -> Callable[..
             return coroutine
         track = next(timeline.ids)
         mark(timeline, BRIDGE, track)
-        return followed(coroutine, timeline, track)
+        return _begin_bridge(coroutine, timeline, track)
 
     return _mark_coroutine_function(main_wrap)
+
+
+async def _begin_bridge(
+    coroutine: Coroutine[Any, Any, Any], timeline: Timeline, track: int
+) -> Any:
+    _beginning[ident()] = (timeline, track)
+    return await followed(coroutine, timeline, track)
+
+
+own_code.add(_begin_bridge.__code__)
 
 
 def _mark_coroutine_function(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -177,6 +206,7 @@ PROBE = Probe(
             "asgiref.sync:AsyncToSync.__call__", _async_to_sync, shapes=("self, *args, **kwargs",)
         ),
         Seam("asgiref.sync:AsyncToSync.main_wrap", _main_wrap),
+        Seam("asgiref.sync:_restore_context", _restore_context, shapes=("context",)),
         Seam("asgiref.current_thread_executor:_WorkItem.run", _work_item, shapes=("self",)),
         Seam("concurrent.futures.thread:_WorkItem.run", _work_item, shapes=("self", "self, ctx")),
     ),

@@ -28,10 +28,9 @@ def _handle_run(recorder: Recorder, original: Callable[[Any], None]) -> Callable
         original(self)
         end = now()
         if end - start > floor:
-            context = self._context
-            timeline = context.get(CURRENT)
-            name = 0 if timeline is not None else loops.name_of_callback(recorder, callback)
-            recorder.occupy(start, end, timeline, name)
+            loops.log(recorder, start, end, self._context.get(CURRENT), callback)
+        else:
+            recorder.opened = None
 
     return run
 

@@ -13,6 +13,7 @@ from threading import get_native_id as native_id
 from typing import TYPE_CHECKING, Any, Final
 
 from tracer.clock import now
+from tracer.loops import READING
 from tracer.recorder import CURRENT, OCCUPANCY_FLOOR_NS
 from tracer.seams import Probe, Seam, enter, leave, mark, mark_at
 from tracer.timeline import DISCONNECT, DONE, LAST, OS_THREAD, READ, ROOT, STEP
@@ -33,7 +34,7 @@ _connections = itertools.count(1)
 
 def _data_received(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
     """The server's first touch: the loop has read bytes of a request."""
-    read = recorder.name("uvicorn: reading a request")
+    read = recorder.name(READING)
 
     @functools.wraps(original)
     def data_received(self: Any, data: bytes) -> None:
@@ -47,7 +48,9 @@ def _data_received(recorder: Recorder, original: Callable[..., Any]) -> Callable
         timeline = state.pop(_OPENED, None)
         if timeline is not None:
             mark_at(timeline, (READ, end, ident(), 0))
-        if end - start > OCCUPANCY_FLOOR_NS and _is_uvloop(self.loop):
+        if not _is_uvloop(self.loop):
+            recorder.opened = timeline
+        elif end - start > OCCUPANCY_FLOOR_NS:
             recorder.occupy(start, end, timeline, read)
 
     return data_received

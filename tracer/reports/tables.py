@@ -48,11 +48,11 @@ def layer_name(layer: Layer) -> Text:
 
 def latencies(entries: Sequence[Entry]) -> Table:
     """One row a configuration: percentiles, controls, floor, counts."""
-    table = _table("Latency")
-    table.add_column(Text("configuration"), overflow="fold", min_width=8)
+    table = _table("Latency at the median and beyond (untraced: the median of control rounds)")
+    table.add_column("", overflow="fold", min_width=6)
     controlled = any(entry["untraced_latency_ns"] for entry in entries)
     floored = any(entry["network_floor_ns"] for entry in entries)
-    extra = (["untraced p50", "tracing"] if controlled else []) + (["floor"] if floored else [])
+    extra = (["untraced", "tracing"] if controlled else []) + (["floor"] if floored else [])
     _right(table, "p50", "p90", "p99", *extra, "requests", "errors")
     for entry in entries:
         cells = [duration(entry["latency_ns"][name]) for name in ("p50", "p90", "p99")]
@@ -151,8 +151,8 @@ def sites(entry: Entry, limit: int = SITES) -> Table | None:
         f"Hand-offs of {entry['name']}: {count(handoffs['per_request'])} a request and "
         f"{count(handoffs['after_response_per_request'])} after the response, {duration(cost)}"
     )
-    table.add_column(Text("what ran in a thread"), no_wrap=True, overflow="ellipsis", ratio=1)
-    table.add_column(Text("asked by"), no_wrap=True, overflow="ellipsis", max_width=32)
+    table.add_column(Text("what ran in a thread"), no_wrap=True, overflow="ellipsis", ratio=4)
+    table.add_column(Text("asked by"), no_wrap=True, overflow="ellipsis", ratio=3)
     _right(table, "times", "cost", "wake p50")
     table.expand = True
     for one in found[:limit]:
