@@ -125,12 +125,21 @@ class Recorder:
 
     def occupy(self, start_ns: int, end_ns: int, timeline: Timeline | None, name: int = 0) -> None:
         """Note that this thread ran something from `start_ns` to `end_ns`."""
-        sequence = 0
-        if timeline is not None:
-            sequence = timeline.sequence
-            name = name or self.culprit(timeline, start_ns, end_ns)
+        if timeline is None:
+            self._log((start_ns, end_ns, threading.get_ident(), 0, name))
+            return
+        thread = threading.get_ident()
+        if start_ns < timeline.last_ns < end_ns:
+            answered = timeline.last_ns
+            named = name or self.culprit(timeline, start_ns, answered)
+            self._log((start_ns, answered, thread, timeline.sequence, named))
+            start_ns, name = answered, 0
+        name = name or self.culprit(timeline, start_ns, end_ns)
+        self._log((start_ns, end_ns, thread, timeline.sequence, name))
+
+    def _log(self, entry: tuple[int, int, int, int, int]) -> None:
         occupancy = self._occupancy
-        occupancy.append((start_ns, end_ns, threading.get_ident(), sequence, name))
+        occupancy.append(entry)
         if len(occupancy) >= _OCCUPANCY_BATCH and self._lock.acquire(blocking=False):
             try:
                 self._flush_occupancy()

@@ -92,16 +92,18 @@ def _writable(file: str) -> Path:
 @contextmanager
 def _one_clear_line() -> Iterator[None]:
     """Turn what a user's server or command did wrong into one line and exit 2."""
+    from tracer.agent.session import AgentError
     from tracer.experiment.address import CommandError
     from tracer.experiment.load import LoadError
     from tracer.experiment.plan import NothingMeasuredError
     from tracer.experiment.servers import ServerError
+    from tracer.sinks.recording import RecordingError
 
     try:
         yield
     except ServerError as error:
         _refuse(str(error), error.lines)
-    except (CommandError, LoadError, OSError) as error:
+    except (CommandError, LoadError, AgentError, RecordingError, OSError) as error:
         _refuse(str(error))
     except (NothingMeasuredError, KeyboardInterrupt):
         click.echo("tracer: interrupted before the first round was complete", err=True)

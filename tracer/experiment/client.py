@@ -52,6 +52,7 @@ class Driver:
         self.spans = os.urandom(_SPAN_ID_BYTES * self.total)
         self.heads, self.tail = _request_parts(plan)
         self.clients = [Connection(self) for _ in range(_width(plan))]
+        self.patience = _GIVE_UP_AFTER + _TIMEOUT_WEIGHT * len(self.clients)
         self.ready: deque[Connection] = deque()
         self.unopened = list(self.clients)
         self.pool = min(len(self.clients), _POOL if plan.rate else plan.concurrency)
@@ -79,7 +80,8 @@ class Driver:
     @property
     def can_issue(self) -> bool:
         """Whether a request is left and a connection for it."""
-        return self.issued < self.total and bool(self.ready or self.unopened)
+        left = self.issued < self.total and self.failures <= self.patience
+        return left and bool(self.ready or self.unopened)
 
     def ended(self, connection: Connection, error: int) -> None:
         """Write a request down; its connection is ready for another."""
@@ -107,6 +109,9 @@ class Driver:
         limit_ns = int((self.plan.max_seconds or 0) * _SECOND_NS)
         while self.done < self.total:
             advance()
+            if self.failures > self.patience:
+                self.gave_up = True
+                self.total = self.issued
             now = perf_counter_ns()
             if now >= scan_ns:
                 scan_ns = now + _SCAN_NS
@@ -137,14 +142,11 @@ class Driver:
             key.data.handle(events)
 
     def scan(self, now: int) -> None:
-        """End what has waited too long, and everything once the server is gone."""
+        """End what has waited too long."""
         oldest = now - int(self.plan.timeout_s * _SECOND_NS)
         for connection in self.clients:
             if connection.index >= 0 and connection.scheduled_ns < oldest:
                 connection.fail(TIMEOUT)
-        if self.failures > _GIVE_UP_AFTER + _TIMEOUT_WEIGHT * len(self.clients):
-            self.gave_up = True
-            self.total = self.issued
 
     def forget_delays_after_clock_step(self) -> None:
         """Someone set the wall clock meanwhile: no own delay is known."""

@@ -175,7 +175,6 @@ class _Run:
         for number, one in enumerate(configurations):
             self._tell(f"starting {one.name}", number, len(configurations))
             path = self.directory / f"{one.name}{self.experiment.suffix}.tracer"
-            path.unlink(missing_ok=True)
             session = stack.enter_context(self.tracing.open_session(path))
             base = {**os.environ, **one.environment}
             traced, control = (
