@@ -46,6 +46,7 @@ from uvicorn.server import ServerState
 import tracer
 from tracer.ring import RingReader, RingWriter
 
+RING = 1024 * 1024
 REQUEST = b"GET /test/ HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\r\n"
 
 
@@ -88,6 +89,7 @@ class _Transport(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.written = b""
+        self.done: asyncio.Future[None] | None = None
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Give the addresses uvicorn asks for."""
@@ -96,6 +98,9 @@ class _Transport(asyncio.Transport):
     def write(self, data: bytes) -> None:
         """Keep what is written."""
         self.written += data
+        if self.done is not None and self.written.endswith(b"}"):
+            self.done.set_result(None)
+            self.done = None
 
     def is_closing(self) -> bool:
         """Stay open."""
@@ -131,13 +136,12 @@ class Asgi:
 
     async def _request(self) -> int:
         self.transport.written = b""
+        self.transport.done = done = self.loop.create_future()
         start = now()
         self.protocol.data_received(REQUEST)
-        while not self.protocol.cycle.response_complete:
-            await asyncio.sleep(0)
+        await done
         elapsed = now() - start
-        while self.state.tasks:
-            await asyncio.sleep(0)
+        await asyncio.gather(*self.state.tasks)
         assert self.transport.written.startswith(b"HTTP/1.1 200")
         return elapsed
 
@@ -145,7 +149,7 @@ class Asgi:
 def measure(make: Callable[[], Any], pairs: int, batch: int, directory: Path) -> dict[str, Any]:
     """Return what tracing adds to one request."""
     plain = make()
-    sink = RingWriter(directory)
+    sink = RingWriter(directory, RING)
     tracer.install(sink)
     traced = make()
     tracer.uninstall()
@@ -186,7 +190,7 @@ def measure(make: Callable[[], Any], pairs: int, batch: int, directory: Path) ->
 
 def memory_growth(make: Callable[[], Any], directory: Path, requests: int) -> dict[str, int]:
     """Return resident memory of this process before and after many traced requests, in bytes."""
-    tracer.install(RingWriter(directory))
+    tracer.install(RingWriter(directory, RING))
     served = make()
     for _ in range(requests // 10):
         served.request()

@@ -11,7 +11,7 @@ from django.core.management import execute_from_command_line
 def main() -> None:
     """Run the command line, with a database for `runserver` to look at."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "demo_site.settings")
-    from demo_site import database
+    from demo_site import database  # noqa: PLC0415 - it reads the settings
 
     database.ensure()
     execute_from_command_line(sys.argv)

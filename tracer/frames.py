@@ -98,7 +98,8 @@ def encode_timeline(
         len(marks),
         parent is not None,
     )
-    return header + path + array("q", chain.from_iterable(marks)).tobytes()
+    numbers = struct.pack(f"<{_MARK_INTS * len(marks)}q", *chain.from_iterable(marks))
+    return header + path + numbers
 
 
 def decode_timeline(frame: bytes) -> tuple[Head, list[Mark]]:
@@ -138,7 +139,8 @@ def decode_timeline(frame: bytes) -> tuple[Head, list[Mark]]:
 
 def encode_occupancy(entries: Iterable[tuple[int, int, int, int, int]]) -> bytes:
     """Return the frame of occupancy entries `(start_ns, end_ns, thread, sequence, name)`."""
-    return array("q", chain.from_iterable(entries)).tobytes()
+    flat = tuple(chain.from_iterable(entries))
+    return struct.pack(f"<{len(flat)}q", *flat)
 
 
 def decode_occupancy(frame: bytes) -> list[Busy]:

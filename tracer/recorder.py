@@ -104,7 +104,7 @@ class Recorder:
     def close(self, timeline: Timeline) -> None:
         """Hand a finished timeline over; the request has its answer by now."""
         finish_ns = now()
-        marks = timeline.finish()
+        marks = tuple(timeline.finish())
         try:
             headers = timeline.read_headers() if timeline.read_headers else {}
             trace_id, parent = parse_traceparent(headers.get("traceparent"))

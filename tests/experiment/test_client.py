@@ -386,6 +386,6 @@ def test_a_plan_survives_its_journey():
 
 
 def test_a_client_that_fails_says_so(monkeypatch):
-    monkeypatch.setattr("tracer.experiment.load._converse", lambda *_: b"")
+    monkeypatch.setattr(LoadPlan, "to_json", lambda _: "no plan")
     with pytest.raises(LoadError, match="load client"):
         run_load(LoadPlan(port=1))

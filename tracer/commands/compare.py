@@ -33,7 +33,7 @@ _INTERRUPTED = 130
 @click.option(
     "--requests",
     type=click.IntRange(min=1),
-    help="Requests in a round; if not given 300, fewer where that takes too long.",
+    help="Requests in a round; if not given 100, fewer where that takes too long.",
 )
 @click.option("--concurrency", type=click.IntRange(min=1), help="Connections, closed loop.")
 @click.option(

@@ -15,11 +15,11 @@ from tracer.experiment.load import LoadPlan
 from tracer.experiment.plan import Configuration, Experiment
 
 ROUNDS = 10
-REQUESTS = 300
+REQUESTS = 100
 _SECONDS_A_ROUND = 1.5  # unless requests are given: a slow site has fewer in a round
 _WARMUP = 20
 _BESIDE_CONCURRENCY = 10
-_BESIDE_ROUNDS = 6
+_BESIDE_ROUNDS = 5
 _BESIDE_SECONDS = 0.8
 _NAME = re.compile(r"\w[\w.-]*")
 _PATH_SAFE = "/?&=%:;,+~!$'()*@"

@@ -6,13 +6,14 @@ Read in Django 4.2 to 6.1: `core/handlers/{base,asgi,wsgi,exception}.py`,
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from tracer import chain
 from tracer.recorder import CURRENT
-from tracer.seams import Probe, Seam, enter, is_coroutine_function, leave, scope, scoped
+from tracer.seams import Probe, Seam, enter, is_coroutine_function, leave, once, scope, scoped
 from tracer.sites import NAME_ATTRIBUTE, describe
 
 if TYPE_CHECKING:
@@ -221,10 +222,8 @@ def _wsgi_call(recorder: Recorder, original: Callable[..., Any]) -> Callable[...
             response = original(self, environ, start_response)
         finally:
             leave(timeline, owner)
-        try:
-            response.close = scoped(response.close, closing)
-        except AttributeError:
-            pass
+        with contextlib.suppress(AttributeError):
+            response.close = once(timeline, response.close, closing)
         return response
 
     return __call__
@@ -243,20 +242,21 @@ def _live_receivers(signal_name: str) -> Callable[[Recorder, Any], Any]:
         signal = getattr(signals, signal_name)
         owners: dict[object, int] = {}
 
-        def traced(receiver: Any) -> Any:
+        def traced(timeline: Timeline, receiver: Any) -> Any:
             key = getattr(receiver, "__code__", None) or type(receiver)
             owner = owners.get(key)
             if owner is None:
                 owner = owners[key] = recorder.owner("handler", describe(receiver))
-            return scoped(receiver, owner)
+            return once(timeline, receiver, owner)
 
         def live_receivers(sender: Any) -> Any:
             live = original(signal, sender)
-            if CURRENT.get() is None:
+            timeline = CURRENT.get()
+            if timeline is None:
                 return live
             if isinstance(live, tuple):
-                return tuple([traced(receiver) for receiver in group] for group in live)
-            return [traced(receiver) for receiver in live]
+                return tuple([traced(timeline, one) for one in group] for group in live)
+            return [traced(timeline, one) for one in live]
 
         return live_receivers
 
