@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 from typing import TYPE_CHECKING, Final
 
 from tracer.analysis.request import Segment
@@ -25,8 +27,10 @@ class Blame:
         for entry in busy:
             if entry.sequence != sequence or not sequence:
                 self._by_thread.setdefault(entry.thread, []).append(entry)
-        for entries in self._by_thread.values():
-            entries.sort(key=lambda entry: entry.start_ns)
+        self._ends: dict[int, list[int]] = {}
+        for thread, entries in self._by_thread.items():
+            entries.sort(key=lambda entry: entry.end_ns)
+            self._ends[thread] = [entry.end_ns for entry in entries]
 
     def culprit(self, entry: Busy) -> str:
         """Return what ran, as far as it has a name."""
@@ -48,11 +52,15 @@ class Blame:
         """Return who had a thread in an interval: clipped, in order, without overlap."""
         found: list[tuple[int, int, str]] = []
         cursor = start_ns
-        for entry in self._by_thread.get(thread or 0, ()):
+        entries = self._by_thread.get(thread or 0, [])
+        first = bisect.bisect_right(self._ends.get(thread or 0, []), start_ns)
+        for entry in itertools.islice(entries, first, None):
             low, high = max(entry.start_ns, cursor), min(entry.end_ns, end_ns)
             if low < high:
                 found.append((low, high, self.culprit(entry)))
                 cursor = high
+            if entry.start_ns >= end_ns:
+                break
         return found
 
     def split(
@@ -73,6 +81,8 @@ class Blame:
 
 def like(segment: Segment, start_ns: int, end_ns: int) -> Segment:
     """Return a segment with the same owner and another interval."""
+    if segment.start_ns == start_ns and segment.end_ns == end_ns:
+        return segment
     return Segment(
         start_ns,
         end_ns,

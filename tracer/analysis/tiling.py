@@ -20,7 +20,11 @@ def tile(segments: Iterable[Segment], start_ns: int, end_ns: int) -> tuple[Segme
     tiled: list[Segment] = []
     cursor = start_ns
     for segment in segments:
-        low, high = max(segment.start_ns, cursor), min(segment.end_ns, end_ns)
+        low, high = segment.start_ns, segment.end_ns
+        if low < cursor:
+            low = cursor
+        if high > end_ns:
+            high = end_ns
         if low >= high:
             continue
         if low > cursor:
@@ -41,10 +45,19 @@ def sum_layers(segments: Iterable[Segment]) -> dict[str, int]:
 
 
 def _append(tiled: list[Segment], segment: Segment) -> None:
-    if tiled:
-        last = tiled[-1]
-        joined = like(last, segment.start_ns, segment.end_ns)
-        if joined == segment and last.end_ns == segment.start_ns:
-            tiled[-1] = like(last, last.start_ns, segment.end_ns)
-            return
-    tiled.append(segment)
+    if tiled and _same_owner(tiled[-1], segment):
+        tiled[-1] = like(tiled[-1], tiled[-1].start_ns, segment.end_ns)
+    else:
+        tiled.append(segment)
+
+
+def _same_owner(one: Segment, other: Segment) -> bool:
+    return (
+        one.layer == other.layer
+        and one.detail == other.detail
+        and one.phase == other.phase
+        and one.part == other.part
+        and one.state == other.state
+        and one.thread == other.thread
+        and one.certainty == other.certainty
+    )

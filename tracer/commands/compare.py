@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from tracer.experiment.plan import Experiment, Outcome
 
 _BAD_INPUT = 2
-_INTERRUPTED = 130
+_INTERRUPTED = 1
+_WIDTH = 100
 
 
 @click.command()
@@ -178,7 +179,8 @@ def _report(
     def draw(console: Console) -> None:
         render(documents, runs, console)
 
-    draw(Console(stderr=json_to_stdout))
+    stream = sys.stderr if json_to_stdout else sys.stdout
+    draw(Console(file=stream, width=None if stream.isatty() else _WIDTH))
     if json_to_stdout:
         click.echo(json.dumps(first))
     if html_path is not None:

@@ -202,7 +202,7 @@ class Recording:
         clients: Mapping[str, Client] | None = None,
         network_floor_ns: int | None = None,
     ) -> Iterator[Request]:
-        """Give every request, attributed; with `clients` (by trace id) on the client's clock."""
+        """Give every request, attributed; with `clients` (by trace id) only theirs, on their clock."""
         occupancy = {number: self._occupancy(number) for number in self._workers}
         rows = self._database.execute("SELECT worker, frame FROM timeline ORDER BY id")
         for number, blob in rows:
@@ -212,7 +212,9 @@ class Recording:
             except (frames.FrameError, zlib.error) as error:
                 message = f"{self.path}: damaged ({error})"
                 raise RecordingError(message) from error
-            client = clients.get(f"{head.trace_id:032x}") if clients else None
+            client = clients.get(f"{head.trace_id:032x}") if clients is not None else None
+            if clients is not None and client is None:
+                continue
             since = min(head.start_ns, client.send_ns) if client else head.start_ns
             busy = occupancy[number].between(since, head.finish_ns)
             request = attribute(head, marks, worker, busy)
