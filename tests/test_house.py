@@ -25,6 +25,7 @@ HOUSE = (
         "recorder",
         "ring",
         "sampling",
+        "scopes",
         "seams",
         "sites",
         "stacks",

@@ -11,7 +11,7 @@ import functools
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Final
 
-from tracer.seams import scoped
+from tracer.scopes import scoped
 from tracer.sites import NAME_ATTRIBUTE, describe
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracer.clock import now
 from tracer.recorder import CURRENT, OCCUPANCY_FLOOR_NS
-from tracer.seams import mark, mark_at
+from tracer.scopes import mark, mark_at
 from tracer.timeline import (
     CALL_SUBMIT,
     CALL_SUBMITTED,

@@ -8,6 +8,7 @@ before the first frame that uses them, so a dropped frame loses no name.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import mmap
 import os
@@ -57,8 +58,9 @@ class RingWriter:
             return
         target = self._path.with_suffix(".json")
         temporary = target.with_suffix(".tmp")
-        temporary.write_text(json.dumps(document), encoding="utf-8")
-        temporary.replace(target)
+        with contextlib.suppress(OSError):
+            temporary.write_text(json.dumps(document, default=str), encoding="utf-8")
+            temporary.replace(target)
 
     def write(self, kind: int, frame: bytes, names: list[str]) -> None:
         """Append a frame, or count it as dropped where there is no room."""
@@ -66,8 +68,9 @@ class RingWriter:
         memory = self._map
         if memory is None:
             return
-        if names:
-            os.write(self._names, "".join(json.dumps(name) + "\n" for name in names).encode())
+        if names and not self._append(names):
+            self._map = None
+            return
         size = -(-(_FRAME.size + len(frame)) // _ALIGN) * _ALIGN
         offset = self._head % self._capacity
         to_end = self._capacity - offset
@@ -86,6 +89,14 @@ class RingWriter:
         self._head += needed
         _COUNTER.pack_into(memory, _HEAD, self._head)
 
+    def _append(self, names: list[str]) -> bool:
+        """Write names down; frames without them would tell nothing."""
+        text = "".join(json.dumps(name) + "\n" for name in names).encode()
+        try:
+            return os.write(self._names, text) == len(text)
+        except OSError:
+            return False
+
     def _open(self) -> None:
         pid = os.getpid()
         if pid == self._pid:
@@ -93,6 +104,9 @@ class RingWriter:
         self._pid = pid
         self._map = None
         self._head = self._dropped = 0
+        if self._names >= 0:
+            os.close(self._names)
+            self._names = -1
         try:
             self._create(pid)
         except OSError:
@@ -138,7 +152,9 @@ class RingReader:
                 raise RingError(message)
             self._map = mmap.mmap(file.fileno(), size)
         magic, self.pid, self._capacity = _FIXED.unpack_from(self._map, 0)
-        if magic != MAGIC or HEADER_SIZE + self._capacity != size:
+        capacity = self._capacity
+        if magic != MAGIC or HEADER_SIZE + capacity != size or not capacity or capacity % _ALIGN:
+            self._map.close()
             message = f"{path.name} is not a ring"
             raise RingError(message)
         (self._tail,) = _COUNTER.unpack_from(self._map, _TAIL)
@@ -151,42 +167,47 @@ class RingReader:
     def frames(self) -> Iterator[tuple[int, bytes]]:
         """Give the frames written since the last call; raise `RingError` for nonsense."""
         (head,) = _COUNTER.unpack_from(self._map, _HEAD)
-        if not 0 <= head - self._tail <= self._capacity:
+        if not 0 <= head - self._tail <= self._capacity or (head | self._tail) % _ALIGN:
             message = f"{self.path.name}: head and tail contradict each other"
             raise RingError(message)
         while self._tail < head:
             offset = self._tail % self._capacity
             length, kind = _FRAME.unpack_from(self._map, HEADER_SIZE + offset)
-            if length == _WRAP:
-                self._tail += self._capacity - offset
-                continue
             start = HEADER_SIZE + offset + _FRAME.size
             size = -(-(_FRAME.size + length) // _ALIGN) * _ALIGN
+            if length == _WRAP:
+                size = self._capacity - offset
             if offset + size > self._capacity or self._tail + size > head:
                 message = f"{self.path.name}: a frame longer than what was written"
                 raise RingError(message)
-            frame = self._map[start : start + length]
             self._tail += size
-            yield kind, frame
+            if length != _WRAP:
+                yield kind, self._map[start : start + length]
         _COUNTER.pack_into(self._map, _TAIL, self._tail)
 
     def description(self) -> dict[str, object]:
-        """Return what the worker said of itself; empty before it did."""
+        """Return what the worker said of itself; empty before it did, or if it is nonsense."""
         try:
-            text = self.path.with_suffix(".json").read_text(encoding="utf-8")
-        except OSError:
+            document = json.loads(self.path.with_suffix(".json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
             return {}
-        document: dict[str, object] = json.loads(text)
-        return document
+        return document if isinstance(document, dict) else {}
 
     def names(self, seen: int) -> list[str]:
-        """Return the names given out after the first `seen`."""
+        """Return the names given out after the first `seen`; raise `RingError` for nonsense."""
         try:
-            text = self.path.with_suffix(".names").read_text(encoding="utf-8")
+            text = self.path.with_suffix(".names").read_bytes()
         except OSError:
             return []
-        complete = text[: text.rfind("\n") + 1].splitlines()
-        return [json.loads(line) for line in complete[seen:]]
+        complete = text[: text.rfind(b"\n") + 1].splitlines()
+        try:
+            names = [json.loads(line) for line in complete[seen:]]
+        except ValueError:
+            names = [None]
+        if not all(isinstance(name, str) for name in names):
+            message = f"{self.path.name}: its names are damaged"
+            raise RingError(message)
+        return names
 
     def close(self) -> None:
         """Let go of the mapping."""

@@ -10,20 +10,17 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from tracer.clock import now
-from tracer.recorder import CURRENT
-from tracer.timeline import ENTER, EXIT, discard
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tracer.recorder import Recorder
-    from tracer.timeline import Mark, Timeline
-
-from threading import get_ident as ident
 
 _logger = logging.getLogger("tracer")
 _MISSING: Final = object()
+_PREFIX: Final[dict[object, str]] = {
+    inspect.Parameter.VAR_POSITIONAL: "*",
+    inspect.Parameter.VAR_KEYWORD: "**",
+}
 
 
 class ShapeError(Exception):
@@ -167,172 +164,12 @@ def check_shape(raw: object, shapes: tuple[str, ...]) -> None:
 
 def parameters(function: Callable[..., object]) -> str:
     """Return a function's parameter names as `"self, *args, key"`, defaults left out."""
-    prefix = {
-        inspect.Parameter.VAR_POSITIONAL: "*",
-        inspect.Parameter.VAR_KEYWORD: "**",
-    }
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError) as error:
         message = f"no readable signature: {error}"
         raise ShapeError(message) from error
     return ", ".join(
-        prefix.get(parameter.kind, "") + parameter.name
+        _PREFIX.get(parameter.kind, "") + parameter.name
         for parameter in signature.parameters.values()
     )
-
-
-def scoped(wrapped: Callable[..., Any], owner: int) -> Callable[..., Any]:
-    """Return `wrapped` with its own time given to `owner`; a coroutine function stays one."""
-    if is_coroutine_function(wrapped):
-        return _async_scope(wrapped, owner)
-    return _sync_scope(wrapped, owner)
-
-
-def scope(
-    layer: str, detail: str | None = None, part: str | None = None, phase: str | None = None
-) -> Callable[[Recorder, Any], Any]:
-    """Return a seam's stand-in that gives the original's own time to a fixed owner."""
-
-    def stand_in(recorder: Recorder, wrapped: Any) -> Any:
-        return scoped(wrapped, recorder.owner(layer, detail, part, phase))
-
-    return stand_in
-
-
-def is_coroutine_function(function: object) -> bool:
-    """Say whether calling gives a coroutine, by any of the marks in use on 3.11 to 3.14."""
-    return inspect.iscoroutinefunction(function) or hasattr(function, "_is_coroutine")
-
-
-def _sync_scope(wrapped: Callable[..., Any], owner: int) -> Callable[..., Any]:
-    current = CURRENT.get
-
-    @_wraps(wrapped)
-    def in_scope(*args: Any, **kwargs: Any) -> Any:
-        timeline = current()
-        if timeline is None:
-            return wrapped(*args, **kwargs)
-        append = timeline.append
-        try:
-            append((ENTER, now(), ident(), owner))
-        except Exception:  # noqa: BLE001 - a request never fails because of us
-            append = disarm(timeline)
-        try:
-            return wrapped(*args, **kwargs)
-        finally:
-            try:
-                append((EXIT, now(), ident(), owner))
-            except Exception:  # noqa: BLE001 - a request never fails because of us
-                disarm(timeline)
-
-    return in_scope
-
-
-def _async_scope(wrapped: Callable[..., Any], owner: int) -> Callable[..., Any]:
-    current = CURRENT.get
-
-    @_wraps(wrapped)
-    async def in_scope(*args: Any, **kwargs: Any) -> Any:
-        timeline = current()
-        if timeline is None:
-            return await wrapped(*args, **kwargs)
-        enter(timeline, owner)
-        try:
-            return await wrapped(*args, **kwargs)
-        finally:
-            leave(timeline, owner)
-
-    return in_scope
-
-
-def once(timeline: Timeline, wrapped: Callable[..., Any], owner: int) -> Callable[..., Any]:
-    """Return a callable for one call of a function that lives as long as the request.
-
-    Cheaper to make than `scoped`, for what is found anew in every request.
-    """
-    make = _once_async if is_coroutine_function(wrapped) else _once_sync
-    partial = functools.partial(make, timeline, wrapped, owner)
-    partial.__qualname__ = getattr(wrapped, "__qualname__", "?")  # type: ignore[attr-defined]
-    return partial
-
-
-def _once_sync(
-    timeline: Timeline, wrapped: Callable[..., Any], owner: int, *args: Any, **kwargs: Any
-) -> Any:
-    enter(timeline, owner)
-    try:
-        return wrapped(*args, **kwargs)
-    finally:
-        leave(timeline, owner)
-
-
-async def _once_async(
-    timeline: Timeline, wrapped: Callable[..., Any], owner: int, *args: Any, **kwargs: Any
-) -> Any:
-    enter(timeline, owner)
-    try:
-        return await wrapped(*args, **kwargs)
-    finally:
-        leave(timeline, owner)
-
-
-def enter(timeline: Timeline, owner: int) -> None:
-    """Mark that the code of `owner` begins; never raises."""
-    try:
-        timeline.append((ENTER, now(), ident(), owner))
-    except Exception:  # noqa: BLE001 - a request never fails because of us
-        disarm(timeline)
-
-
-def leave(timeline: Timeline, owner: int) -> None:
-    """Mark that the code of `owner` ends; never raises."""
-    try:
-        timeline.append((EXIT, now(), ident(), owner))
-    except Exception:  # noqa: BLE001 - a request never fails because of us
-        disarm(timeline)
-
-
-def mark(timeline: Timeline, code: int, value: int) -> None:
-    """Append a mark of now and this thread; never raises."""
-    try:
-        timeline.append((code, now(), ident(), value))
-    except Exception:  # noqa: BLE001 - a request never fails because of us
-        disarm(timeline)
-
-
-def mark_at(timeline: Timeline, entry: Mark) -> None:
-    """Append a mark of another instant; never raises."""
-    try:
-        timeline.append(entry)
-    except Exception:  # noqa: BLE001 - a request never fails because of us
-        disarm(timeline)
-
-
-_warned: set[str] = set()
-
-
-def disarm(
-    timeline: Timeline | None, what: str = "recording a mark"
-) -> Callable[[Mark], None]:
-    """Take no more marks of this request, and say so once per cause.
-
-    Return what takes a mark and drops it.
-    """
-    if timeline is not None:
-        timeline.finish()
-        timeline.marks.clear()
-    if what not in _warned:
-        _warned.add(what)
-        _logger.warning("tracer: %s failed; the request goes on untraced", what, exc_info=True)
-    return discard
-
-
-def _wraps(wrapped: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    def apply(wrapper: Callable[..., Any]) -> Callable[..., Any]:
-        functools.update_wrapper(wrapper, wrapped)
-        if hasattr(wrapped, "__self__"):
-            wrapper.__self__ = wrapped.__self__  # type: ignore[attr-defined]
-        return wrapper
-
-    return apply

@@ -14,9 +14,8 @@ import weakref
 from threading import get_ident as ident
 from typing import TYPE_CHECKING, Any, Final
 
-from tracer.clock import now
 from tracer.recorder import CURRENT, installed
-from tracer.seams import disarm, mark
+from tracer.scopes import disarm, mark
 from tracer.timeline import AWAITS, DONE, ROOT, SPAWN, STEP, TASK, YIELD
 
 if TYPE_CHECKING:

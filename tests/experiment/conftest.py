@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import sys
 import textwrap
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -34,8 +36,8 @@ class Scripted:
             self.connections += 1
             self.sockets.append(sock)
             thread = threading.Thread(target=self.converse, args=(sock,))
-            thread.start()
             self.threads.append(thread)
+            thread.start()
 
     def converse(self, sock):
         buffer = b""
@@ -85,6 +87,7 @@ SCRIPT = """
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
         count = 0
 
         def do_GET(self):
@@ -124,10 +127,10 @@ def command(tmp_path):
 def alive(pid):
     """Whether a process runs; one that has ended and only isn't reaped does not."""
     try:
-        with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
         return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
 
 
 @pytest.fixture
@@ -147,13 +150,11 @@ def ends():
 
 
 def processes_with(text):
-    import os
-
     found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit() and int(name) != os.getpid():
-            with contextlib.suppress(OSError), open(f"/proc/{name}/cmdline", "rb") as file:
-                words = file.read()
-                if text.encode() in words and alive(name):
-                    found.append(int(name))
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit() and int(folder.name) != os.getpid():
+            with contextlib.suppress(OSError):
+                words = (folder / "cmdline").read_bytes()
+                if text.encode() in words and alive(folder.name):
+                    found.append(int(folder.name))
     return found

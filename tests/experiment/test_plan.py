@@ -43,11 +43,11 @@ class StandInSession:
 
 
 class StandInRecording:
-    environment = {"python": "3"}
     seams = ()
     dropped = 0
 
     def __init__(self, path):
+        self.environment = {"python": "3"}
         self.lines = Path(path).read_text().splitlines()
 
     def requests(self, clients, network_floor_ns):
@@ -165,7 +165,7 @@ def test_ctrl_c_before_the_first_round_leaves_nothing(command, ends, monkeypatch
 def test_a_server_that_dies_on_the_way_ends_the_rounds(command, ends):
     dying = f"DIES_AT=90 {command}"
     outcome = run_experiment(experiment(dying), TRACING)
-    assert outcome.failure == "the traced server of 'b' stopped answering" or outcome.failure
+    assert outcome.failure.endswith("stopped answering")
     assert 1 <= outcome.rounds < 3
     assert ends(command.split()[1])
 

@@ -157,7 +157,8 @@ class _Walk:
         segments: list[Segment] = []
         read = self._replay.instant(t.READ, last=False)
         if read is not None and read > start_ns:
-            segments.append(Segment(start_ns, min(read, began), "server", "parse"))
+            thread = root.os_thread
+            segments.append(Segment(start_ns, min(read, began), "server", "parse", thread=thread))
             start_ns = min(read, began)
         segments += self._turn(start_ns, began, root.thread)
         segments += self._track(root, began, root.end_ns or began)
@@ -225,7 +226,7 @@ class _Walk:
         owner = piece.owner
         due = min(max(piece.due_ns if piece.due_ns is not None else high, low), high)
         state: State = "wait" if piece.waiting or piece.blocked else "run"
-        segments = [Segment(low, due, *owner, state, piece.thread)]
+        segments = [Segment(low, due, *owner, state, None if state == "wait" else piece.thread)]
         if due < high:
             idle = "timer granularity" if piece.timer else TURN
             late = Segment(due, high, "event_loop", idle, state="wait")

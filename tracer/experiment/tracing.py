@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -16,12 +16,6 @@ if TYPE_CHECKING:
 
 class Session(Protocol):
     """A running agent: makes servers traced, and what they finished readable."""
-
-    def __enter__(self) -> Self:
-        """Return itself."""
-
-    def __exit__(self, *_: object) -> None:
-        """Close."""
 
     def environment(self, base: Mapping[str, str]) -> dict[str, str]:
         """Return the whole environment of a traced server process."""
@@ -55,5 +49,5 @@ class Reader(Protocol):
 class Tracing:
     """The two doors to the traced side; the caller has them, for the agent is our neighbour."""
 
-    open_session: Callable[[Path], Session]
+    open_session: Callable[[Path], AbstractContextManager[Session]]
     read: Callable[[Path], AbstractContextManager[Reader]]

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 from tracer import loops
 from tracer.clock import now
 from tracer.recorder import CURRENT, OCCUPANCY_FLOOR_NS
-from tracer.seams import Probe, Seam, mark, mark_at
+from tracer.scopes import mark, mark_at
+from tracer.seams import Probe, Seam
 from tracer.sites import Sites
 from tracer.timeline import (
     BEGUN,
@@ -25,6 +26,7 @@ from tracer.timeline import (
     CALL_END,
     HOP,
     HOP_END,
+    OS_THREAD,
     RAN,
     RUN,
     RUN_ON,
@@ -36,7 +38,7 @@ from tracer.tracks import followed, own_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
-    from concurrent.futures import Executor, Future
+    from concurrent.futures import Executor
 
     from tracer.recorder import Recorder
 
@@ -112,7 +114,7 @@ def _run(recorder: Recorder, timeline: Timeline, hop: int, func: Callable[[], An
 
 
 def _restore_context(_recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
-    """asgiref's last act before it calls what was handed over, in thread and loop alike."""
+    """Asgiref's last act before it calls what was handed over, in thread and loop alike."""
 
     @functools.wraps(original)
     def restore_context(context: Any) -> None:
@@ -175,6 +177,7 @@ async def _begin_bridge(
     coroutine: Coroutine[Any, Any, Any], timeline: Timeline, track: int
 ) -> Any:
     _beginning[ident()] = (timeline, track)
+    mark(timeline, OS_THREAD, native_id())
     return await followed(coroutine, timeline, track)
 
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracer import chain
 from tracer.recorder import CURRENT
-from tracer.seams import Probe, Seam, enter, is_coroutine_function, leave, once, scope, scoped
+from tracer.scopes import enter, is_coroutine_function, leave, once, scope, scoped
+from tracer.seams import Probe, Seam
 from tracer.sites import NAME_ATTRIBUTE, describe
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ import functools
 from typing import TYPE_CHECKING, Any, Final
 
 from tracer.recorder import CURRENT
-from tracer.seams import Probe, Seam, mark, scope, scoped
+from tracer.scopes import mark, scope, scoped
+from tracer.seams import Probe, Seam
 from tracer.timeline import CONNECT, PULL, PULLED, STREAM
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from tracer.recorder import CURRENT
-from tracer.seams import Probe, Seam, enter, leave, scope, scoped
+from tracer.scopes import enter, leave, scope, scoped
+from tracer.seams import Probe, Seam
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracer.clock import now
 from tracer.recorder import CURRENT
-from tracer.seams import Probe, Seam, enter, leave, mark, mark_at, scope
+from tracer.scopes import enter, leave, mark, mark_at, scope
+from tracer.seams import Probe, Seam
 from tracer.timeline import DISCONNECT, DONE, OS_THREAD, QUEUED, ROOT, SENT, STEP
 
 if TYPE_CHECKING:
@@ -93,6 +94,21 @@ def _handle_gthread(recorder: Recorder, original: Callable[..., Any]) -> Callabl
         return _serve(recorder, timeline, functools.partial(original, self, conn))
 
     return handle
+
+
+def _finish_request(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
+    """The main thread takes a connection back: until then its next request isn't seen."""
+    name = recorder.name("gunicorn: finish_request")
+
+    @functools.wraps(original)
+    def finish_request(self: Any, conn: Any, fs: Any) -> Any:
+        start = now()
+        try:
+            return original(self, conn, fs)
+        finally:
+            recorder.occupy(start, now(), None, name)
+
+    return finish_request
 
 
 def _open(recorder: Recorder, start_ns: int, connection: int) -> Timeline | None:
@@ -281,6 +297,12 @@ PROBE = Probe(
             f"{_WORKERS}.gthread:ThreadWorker.handle_request",
             _handle_request,
             shapes=("self, req, conn",),
+        ),
+        Seam(
+            f"{_WORKERS}.gthread:ThreadWorker.finish_request",
+            _finish_request,
+            shapes=("self, conn, fs",),
+            optional=True,
         ),
         Seam(
             f"{_WORKERS}.gthread:TConn.wait_for_data",

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracer.clock import now
 from tracer.recorder import CURRENT
-from tracer.seams import Probe, Seam, mark, mark_at
+from tracer.scopes import mark, mark_at
+from tracer.seams import Probe, Seam
 from tracer.timeline import PAUSE, PAUSE_END, THREAD
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from tracer.clock import now
 from tracer.loops import READING
 from tracer.recorder import CURRENT, OCCUPANCY_FLOOR_NS
-from tracer.seams import Probe, Seam, enter, leave, mark, mark_at
+from tracer.scopes import enter, leave, mark, mark_at
+from tracer.seams import Probe, Seam
 from tracer.timeline import DISCONNECT, DONE, LAST, OS_THREAD, READ, ROOT, STEP
 from tracer.tracks import root_track
 

@@ -1,0 +1,316 @@
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import sys
+import types
+
+import pytest
+
+from tracer import seams
+from tracer.recorder import CURRENT, Recorder
+from tracer.seams import Installation, Probe, Seam, ShapeError
+from tracer.sinks.memory import MemorySink
+from tracer.timeline import ENTER, EXIT, Timeline
+
+
+class Base:
+    def inherited(self, a):
+        return "inherited", a
+
+
+class Target(Base):
+    def method(self, a, b=2, *args, key=None, **kwargs):
+        return self, a, b
+
+    @staticmethod
+    def static(a):
+        return a
+
+    @classmethod
+    def of_class(cls, a):
+        return cls, a
+
+    async def coroutine(self, a):
+        await asyncio.sleep(0)
+        return a
+
+
+def function(request):
+    return request
+
+
+@pytest.fixture
+def library(monkeypatch):
+    module = types.ModuleType("seams_library")
+    module.Target = type("Target", (Target,), dict(vars(Target)))
+    module.function = function
+    module.number = 3
+    monkeypatch.setitem(sys.modules, "seams_library", module)
+    return module
+
+
+@pytest.fixture
+def recorder():
+    return Recorder(MemorySink())
+
+
+def stand_in(_recorder, original):
+    @functools.wraps(original)
+    def replaced(*args, **kwargs):
+        return "stood in", original(*args, **kwargs)
+
+    return replaced
+
+
+def installed(recorder, *made, prepare=None):
+    installation = Installation(recorder, (Probe("one", made, prepare),))
+    installation.start()
+    return installation
+
+
+def test_a_seam_is_stood_in_for_and_put_back_identically(library, recorder):
+    raw = inspect.getattr_static(library.Target, "method")
+    seam = Seam("seams_library:Target.method", stand_in)
+    installation = installed(recorder, seam)
+    assert installation.statuses == {seam.target: ("installed", None)}
+    assert library.Target().method(1)[0] == "stood in"
+    installation.stop()
+    assert inspect.getattr_static(library.Target, "method") is raw
+
+
+def test_installing_twice_stands_in_once(library, recorder):
+    installation = installed(recorder, Seam("seams_library:function", stand_in))
+    replaced = library.function
+    installation.start()
+    installation.module_imported("seams_library")
+    assert library.function is replaced
+    installation.stop()
+    installation.stop()
+    assert library.function is function
+
+
+def test_what_a_class_inherits_is_not_left_behind_on_it(library, recorder):
+    installation = installed(recorder, Seam("seams_library:Target.inherited", stand_in))
+    assert library.Target().inherited(1)[0] == "stood in"
+    installation.stop()
+    assert "inherited" not in vars(library.Target)
+
+
+def test_seams_on_one_target_are_put_back_in_reverse(library, recorder):
+    first = Probe("one", (Seam("seams_library:function", stand_in),))
+    second = Probe("two", (Seam("seams_library:function", stand_in),))
+    installation = Installation(recorder, (first, second))
+    installation.start()
+    installation.stop()
+    assert library.function is function
+
+
+@pytest.mark.parametrize(
+    ("target", "shapes"),
+    [
+        ("Target.method", ("self, a, b, *args, key, **kwargs",)),
+        ("Target.method", ("nonsense", "self, a, b, *args, key, **kwargs")),
+        ("Target.static", ("a",)),
+        ("Target.of_class", ("cls, a",)),
+        ("function", ("request",)),
+        ("function", ()),
+    ],
+)
+def test_a_known_shape_is_accepted(library, target, shapes):
+    raw = inspect.getattr_static(
+        library.Target if "." in target else library, target.rpartition(".")[2]
+    )
+    seams.check_shape(raw, shapes)
+
+
+def test_an_unknown_shape_is_refused_named_and_untouched(library, recorder):
+    seam = Seam("seams_library:function", stand_in, shapes=("self, other",))
+    installation = installed(recorder, seam)
+    status, reason = installation.statuses[seam.target]
+    assert status == "refused"
+    assert "takes (request)" in reason
+    assert "(self, other)" in reason
+    assert recorder.problems == {seam.target: (status, reason)}
+    assert library.function is function
+
+
+def test_what_is_not_callable_is_refused(library, recorder):
+    installation = installed(recorder, Seam("seams_library:number", stand_in))
+    assert installation.statuses["seams_library:number"][0] == "refused"
+    assert library.number == 3
+
+
+def test_a_signature_that_cannot_be_read_is_refused():
+    with pytest.raises(ShapeError, match="no readable signature"):
+        seams.check_shape(type, ("self",))
+
+
+def test_a_stand_in_that_raises_is_refused_and_leaves_the_original(library, recorder):
+    def broken(_recorder, _original):
+        raise LookupError("cannot")
+
+    installation = installed(recorder, Seam("seams_library:function", broken))
+    assert installation.statuses["seams_library:function"] == (
+        "refused",
+        "LookupError('cannot')",
+    )
+    assert library.function is function
+
+
+def test_a_target_that_is_missing_is_absent(library, recorder):
+    seam = Seam("seams_library:Target.none", stand_in)
+    installation = installed(recorder, seam)
+    assert installation.statuses[seam.target][0] == "absent"
+    assert recorder.problems[seam.target][0] == "absent"
+
+
+def test_an_optional_target_that_is_missing_is_no_problem(library, recorder):
+    seam = Seam("seams_library:Target.none", stand_in, optional=True)
+    assert installed(recorder, seam).statuses[seam.target][0] == "absent"
+    assert recorder.problems == {}
+
+
+def test_a_module_not_imported_yet_is_left_alone_until_it_is(recorder, monkeypatch):
+    installation = installed(recorder, Seam("seams_later:function", stand_in))
+    assert installation.statuses == {}
+    later = types.ModuleType("seams_later")
+    later.function = function
+    monkeypatch.setitem(sys.modules, "seams_later", later)
+    installation.module_imported("seams_later")
+    assert later.function(1) == ("stood in", 1)
+    installation.stop()
+
+
+def test_a_probe_whose_preparation_fails_is_refused_and_its_seams_stay(library, recorder):
+    def broken(_recorder):
+        raise LookupError("cannot")
+
+    seam = Seam("seams_library:function", stand_in)
+    installation = installed(recorder, seam, prepare=broken)
+    assert installation.statuses["one"] == ("refused", "LookupError('cannot')")
+    assert installation.statuses[seam.target][0] == "installed"
+    installation.stop()
+
+
+def test_preparation_is_undone_with_the_rest(recorder):
+    calls = []
+
+    def prepare(_recorder):
+        calls.append("prepared")
+        return functools.partial(calls.append, "undone")
+
+    installed(recorder, prepare=prepare).stop()
+    assert calls == ["prepared", "undone"]
+
+
+def test_one_seam_that_cannot_be_put_back_does_not_keep_the_others(recorder, library):
+    def prepare(_recorder):
+        return lambda: 1 / 0
+
+    first = Probe("one", (Seam("seams_library:function", stand_in),))
+    installation = Installation(recorder, (first, Probe("two", (), prepare)))
+    installation.start()
+    installation.stop()
+    assert library.function is function
+
+
+# Scopes --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def timeline():
+    made = Timeline(1, 0, 0, 0)
+    token = CURRENT.set(made)
+    yield made
+    CURRENT.reset(token)
+
+
+def codes(timeline):
+    return [(code, value) for code, _, _, value in timeline.marks]
+
+
+def test_a_scope_marks_its_begin_and_end(timeline):
+    assert seams.scoped(function, 7)("x") == "x"
+    assert codes(timeline) == [(ENTER, 7), (EXIT, 7)]
+
+
+def test_a_scope_ends_when_its_code_raises(timeline):
+    with pytest.raises(ZeroDivisionError):
+        seams.scoped(lambda: 1 / 0, 7)()
+    assert codes(timeline) == [(ENTER, 7), (EXIT, 7)]
+
+
+def test_a_scope_of_a_coroutine_function_stays_one_and_ends_when_cancelled(timeline):
+    async def forever():
+        await asyncio.sleep(60)
+
+    in_scope = seams.scoped(forever, 7)
+    assert inspect.iscoroutinefunction(in_scope)
+
+    async def main():
+        task = asyncio.ensure_future(in_scope())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert codes(timeline) == [(ENTER, 7), (EXIT, 7)]
+
+
+def test_outside_a_request_a_scope_is_the_function_alone():
+    assert seams.scoped(function, 7)(3) == 3
+    assert asyncio.run(seams.scoped(Target.coroutine, 7)(None, 4)) == 4
+
+
+@pytest.mark.parametrize("make", [seams.scoped, None])
+def test_names_and_attributes_of_the_original_are_kept(make, timeline):
+    function.csrf_exempt = True
+    made = seams.scoped(function, 7)
+    assert (made.__name__, made.__module__, made.csrf_exempt) == ("function", __name__, True)
+    assert made.__wrapped__ is function
+    assert seams.scoped(Target().method, 7).__self__.__class__ is Target
+    assert seams.once(timeline, function, 7).__qualname__ == "function"
+
+
+class Failing(Timeline):
+    """A timeline that takes no marks at all."""
+
+    def __init__(self):
+        super().__init__(1, 0, 0, 0)
+        self.append = self.fail
+
+    def fail(self, _mark):
+        raise MemoryError("no room")
+
+
+@pytest.mark.parametrize("form", ["scoped", "once"])
+def test_a_recorder_that_raises_breaks_neither_result_nor_exception(form, caplog):
+    timeline = Failing()
+    token = CURRENT.set(timeline)
+
+    def wrap(wrapped):
+        if form == "once":
+            return seams.once(timeline, wrapped, 7)
+        return seams.scoped(wrapped, 7)
+
+    try:
+        assert wrap(function)(5) == 5
+        timeline.append = timeline.fail
+        with pytest.raises(ZeroDivisionError):
+            wrap(lambda: 1 / 0)()
+        timeline.append = timeline.fail
+        assert asyncio.run(wrap(Target.coroutine)(None, 6)) == 6
+    finally:
+        CURRENT.reset(token)
+    assert timeline.marks == []
+
+
+def test_a_failing_recorder_is_said_once(monkeypatch, caplog):
+    monkeypatch.setattr(seams, "_warned", set())
+    for _ in range(3):
+        seams.mark(Failing(), ENTER, 1)
+    (record,) = caplog.records
+    assert "the request goes on untraced" in record.message

@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.truth.runs import Run
+
+_runs: dict[tuple[str, ...], Run] = {}
+
+
+@pytest.fixture(scope="session")
+def run_of(tmp_path_factory):
+    """Give the run of a server with a stack; each is made once."""
+
+    def run(name, stack, *scenarios, **environment):
+        key = (name, stack, *scenarios, *environment)
+        if key not in _runs:
+            directory = tmp_path_factory.mktemp(name)
+            _runs[key] = Run(name, directory, stack, scenarios, environment)
+        return _runs[key]
+
+    return run

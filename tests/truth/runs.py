@@ -1,0 +1,106 @@
+"""A server that has answered every scenario's requests, and what was recorded and noted."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from dataclasses import dataclass
+
+from tests.servers import SERVERS, Client, Server
+from tests.truth import sending
+
+LEAST_NS = 50_000
+SHARE = 0.02
+
+
+@dataclass(frozen=True)
+class Note:
+    """What injected code measured of itself."""
+
+    trace_id: str
+    label: str
+    start_ns: int
+    end_ns: int
+    thread: int
+
+    @property
+    def ns(self):
+        return self.end_ns - self.start_ns
+
+
+class Run:
+    """One server's recording of all scenarios."""
+
+    def __init__(self, name, directory, stack, scenarios, environment=None):
+        self.name = name
+        self.interface = SERVERS[name][0]
+        site = "tests.truth.site"
+        with Server(name, site, directory, {"TRUTH_STACK": stack, **(environment or {})}) as server:
+            client = Client(server)
+            self.answers = {}
+            for scenario in scenarios:
+                self.answers |= getattr(sending, scenario)(client)
+            told = json.loads(client.ask("/notes/").body)["notes"]
+            client.close()
+            self.records = server.records()
+            self.environment = json.loads(server.report("json"))["environment"]
+            self.log = server.text()
+        self.notes = [Note(*entry) for entry in told]
+        self._by_trace = {record["trace_id"]: record for record in self.records}
+
+    def of(self, scenario):
+        """The records of a scenario's requests, as they were sent."""
+        return [self._by_trace[answer.trace_id] for answer in self.answers[scenario]]
+
+    def noted(self, record, label):
+        """What was noted with a label while a request lasted."""
+        end = record["end_ns"] + record["after_response_ns"]
+        return [
+            note
+            for note in self.notes
+            if note.label == label
+            and note.trace_id in {"", record["trace_id"]}
+            and record["start_ns"] <= note.start_ns <= end
+        ]
+
+
+def tolerance(ns):
+    """2 % or 50 µs."""
+    return max(LEAST_NS, ns * SHARE)
+
+
+def within(segments, start_ns, end_ns, **owner):
+    """How much of an interval an owner has."""
+    return sum(
+        max(0, min(s["end_ns"], end_ns) - max(s["start_ns"], start_ns))
+        for s in segments
+        if all(s[name] == value for name, value in owner.items())
+    )
+
+
+def whole(record):
+    """The segments of window and after."""
+    return [*record["segments"], *record["after_response"]]
+
+
+def total(segments, **owner):
+    return within(segments, 0, 1 << 62, **owner)
+
+
+def assert_owned(segments, note, **owner):
+    """An owner has what the injected code measured, there where it was."""
+    had = within(segments, note.start_ns, note.end_ns, **owner)
+    around = [
+        (s["layer"], s["detail"], s["part"], s["phase"], s["state"], s["end_ns"] - s["start_ns"])
+        for s in segments
+        if s["end_ns"] > note.start_ns and s["start_ns"] < note.end_ns
+    ]
+    assert note.ns - had <= tolerance(note.ns), (note.label, note.ns, had, owner, around)
+
+
+def assert_median(pairs, what=""):
+    """The median of what was found is what was measured: `(found, measured)` of each request."""
+    pairs = list(pairs)
+    off = statistics.median(found - measured for found, measured in pairs)
+    expected = statistics.median(measured for _, measured in pairs)
+    assert abs(off) <= tolerance(expected), (what, pairs)

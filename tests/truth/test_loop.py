@@ -1,0 +1,280 @@
+"""What a request awaits, hands off and starts beside itself, under ASGI."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+
+import pytest
+
+from tests.invariants import assert_tiles, length
+from tests.servers import ASGI
+from tests.truth.runs import assert_owned, tolerance, total, whole, within
+from tests.truth.sending import TIMES
+
+HERE = "tests.truth.site.loop_views"
+MS = 1_000_000
+
+
+@pytest.fixture(params=ASGI, scope="module")
+def run(request, run_of):
+    return run_of(request.param, "none", "loop")
+
+
+def view(name, **more):
+    return {"layer": "view", "detail": f"{HERE}.{name}", **more}
+
+
+def waited(record, name):
+    return total(record["segments"], **view(name, state="wait"))
+
+
+def hops_of(record, *, after=False):
+    return [hop for hop in record["hops"] if hop["after_response"] is after]
+
+
+def named(record, text):
+    """The hand-offs whose site says what ran."""
+    return [hop for hop in record["hops"] if text in hop["site"]]
+
+
+def test_every_request_is_recorded_and_tiles(run):
+    sent = [answer for answers in run.answers.values() for answer in answers]
+    known = {record["trace_id"] for record in run.records}
+    assert {answer.trace_id for answer in sent} <= known
+    for record in run.records:
+        assert_tiles(record)
+        assert record["layers"]["unattributed"] == 0
+
+
+def test_a_sleep_is_the_views_until_it_was_due(run):
+    """Its delay, or what it took where uvloop's timer fired early; all later is the loop's."""
+    off = []
+    for record in run.of("sleep"):
+        (note,) = run.noted(record, "sleep")
+        expected = min(8 * MS, note.ns)
+        off.append(waited(record, "sleep") - expected)
+        late = within(
+            record["segments"], note.start_ns, note.end_ns, layer="event_loop", state="wait"
+        )
+        assert late >= note.ns - expected - tolerance(expected)
+    assert abs(statistics.median(off)) <= tolerance(8 * MS), off
+
+
+def test_an_overslept_timer_is_called_so(run):
+    """An idle loop oversleeps: asyncio by up to 1 ms, by its selector's resolution."""
+    for record in run.of("sleep"):
+        (note,) = run.noted(record, "sleep")
+        over = note.ns - 8 * MS
+        if over > 100_000:
+            named = total(record["segments"], layer="event_loop", detail="timer granularity")
+            others = total(record["segments"], layer="event_loop") - named
+            assert named + others >= over - 50_000
+            assert named > 0
+
+
+@pytest.mark.parametrize("scenario", ["lock", "executor", "to_thread"])
+def test_other_waits_are_the_views_until_completed(run, scenario):
+    """What threads other than asgiref's do is waited for by the view, and is no hand-off."""
+    off = []
+    for record in run.of(scenario):
+        (note,) = run.noted(record, scenario)
+        ns = within(
+            record["segments"], note.start_ns, note.end_ns, **view(scenario, state="wait")
+        )
+        late = within(record["segments"], note.start_ns, note.end_ns, layer="event_loop")
+        off.append(note.ns - ns - late)
+        assert not named(record, "spend_now")
+    assert statistics.median(off) <= tolerance(8 * MS), off
+
+
+@pytest.mark.parametrize("scenario", ["hop", "sensitive hop"])
+def test_the_run_of_a_hop_is_whose_function_it_is(run, scenario):
+    for record in run.of(scenario):
+        (note,) = run.noted(record, "hop")
+        assert_owned(record["segments"], note, **view("hop", state="run", thread=note.thread))
+        (hop,) = named(record, "spend_now")
+        assert hop["site"] == f"{HERE}:hop → tests.truth.site.cost.spend_now"
+        assert hop["direction"] == "to_thread"
+        assert not hop["overlapped"]
+        assert hop["phases"]["run"] >= note.ns
+        assert hop["phases"]["run"] - note.ns <= tolerance(note.ns) + 100_000
+
+
+def test_custom_executor(run):
+    for record in run.of("custom_executor"):
+        (note,) = run.noted(record, "custom")
+        assert_owned(
+            record["segments"], note, **view("custom_executor", state="run", thread=note.thread)
+        )
+
+
+@pytest.mark.parametrize("scenario", ["gather", "sensitive gather"])
+def test_two_hand_offs_at_once_are_beside_and_waited_for(run, scenario):
+    for record in run.of(scenario):
+        (note,) = run.noted(record, "gather")
+        late = within(record["segments"], note.start_ns, note.end_ns, layer="event_loop")
+        ns = within(
+            record["segments"], note.start_ns, note.end_ns, **view("gather", state="wait")
+        )
+        one, two = named(record, "spend_now")
+        assert one["overlapped"]
+        assert two["overlapped"]
+        for label in ("gather.one", "gather.two"):
+            (half,) = run.noted(record, label)
+            assert_owned(record["overlapped"], half, **view("gather", state="run"))
+        own = within(
+            record["segments"], note.start_ns, note.end_ns, **view("gather", state="run")
+        )
+        assert note.ns - ns - late - own <= tolerance(note.ns)
+        assert ns >= 0.9 * note.ns or scenario == "sensitive gather"
+
+
+def test_a_second_hop_to_one_thread_queues(run):
+    for record in run.of("sensitive gather"):
+        first, second = sorted(named(record, "spend_now"), key=lambda hop: hop["start_ns"])
+        (note,) = run.noted(record, "gather.one")
+        queued = second["phases"]["queue"]
+        assert abs(queued - note.ns) <= tolerance(note.ns) + MS, (queued, note.ns)
+        assert (first["phases"]["queue"] or 0) < MS
+
+
+@pytest.mark.parametrize("way", ["task", "wait_for", "wait", "shield", "gather", "timeout", "group"])
+def test_a_task_that_is_awaited_tiles(run, way):
+    for record in run.of(f"tasks {way}"):
+        (note,) = run.noted(record, "task")
+        assert_owned(record["segments"], note, **view("tasks", state="run", thread=note.thread))
+        (slept,) = run.noted(record, "task.sleep")
+        ns = within(
+            record["segments"], slept.start_ns, slept.end_ns, **view("tasks", state="wait")
+        )
+        assert ns >= min(4 * MS, slept.ns) - tolerance(4 * MS)
+        assert sum(map(length, record["overlapped"])) < 50_000, record["overlapped"]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with 3.12")
+def test_an_eager_task_tiles_where_it_runs(run):
+    for record in run.of("eager"):
+        (note,) = run.noted(record, "task")
+        assert_owned(record["segments"], note, **view("eager", state="run", thread=note.thread))
+        (slept,) = run.noted(record, "task.sleep")
+        ns = within(
+            record["segments"], slept.start_ns, slept.end_ns, **view("eager", state="wait")
+        )
+        assert ns >= min(4 * MS, slept.ns) - tolerance(4 * MS)
+        assert sum(map(length, record["overlapped"])) < 50_000
+
+
+def test_a_task_beside_is_overlapped(run):
+    for record in run.of("background"):
+        (note,) = run.noted(record, "main")
+        (beside,) = run.noted(record, "beside")
+        assert_owned(record["overlapped"], beside, **view("background", state="run"))
+        ns = within(record["segments"], note.start_ns, note.end_ns, **view("background"))
+        assert abs(ns - min(8 * MS, note.ns)) <= tolerance(8 * MS) + 100_000
+
+
+def test_a_task_that_is_cancelled_is_waited_for_until_then(run):
+    for record in run.of("cancels"):
+        assert (record["status"], record["outcome"]) == (200, "complete")
+        (note,) = run.noted(record, "cancels")
+        assert_owned(record["segments"], note, **view("cancels", state="run"))
+
+
+def test_hand_offs_three_deep(run):
+    for record in run.of("nested"):
+        for label in ("outer", "middle", "inner"):
+            (note,) = run.noted(record, label)
+            assert_owned(
+                record["segments"], note, **view("nested", state="run", thread=note.thread)
+            )
+        (outer,) = named(record, "nested.<locals>.outer")
+        (middle,) = [hop for hop in record["hops"] if hop["direction"] == "to_loop"]
+        (inner,) = named(record, "nested.<locals>.inner")
+        hops = record["hops"]
+        assert hops[inner["parent"]] == middle
+        assert hops[middle["parent"]] == outer
+        assert outer["parent"] is None
+        assert outer["phases"]["run"] > middle["phases"]["run"] > inner["phases"]["run"] > 2 * MS
+        assert not any(hop["overlapped"] for hop in (outer, middle, inner))
+        assert total(record["segments"], **view("nested", state="wait")) < 100_000
+
+
+def test_a_blocked_loop_is_charged_with_the_culprits_name(run):
+    """The other request's sleep was due at 30 ms; the block lasts from 10 to 60 ms."""
+    for record in run.of("blocked"):
+        (slept,) = run.noted(record, "sleep")
+        blocker = next(n for n in run.notes if n.label == "block" and n.start_ns > slept.start_ns)
+        due = slept.start_ns + 30 * MS
+        expected = blocker.end_ns - max(due, blocker.start_ns)
+        assert expected > 5 * MS, "the two requests did not meet"
+        charged = total(record["segments"], layer="event_loop", detail=f"{HERE}.block")
+        assert abs(charged - expected) <= tolerance(expected) + 200_000, (charged, expected)
+        assert abs(waited(record, "sleep") - 30 * MS) <= tolerance(30 * MS) + MS
+
+
+def test_a_blocking_callback_is_charged_by_name(run):
+    for record in run.of("called"):
+        (slept,) = run.noted(record, "sleep")
+        blocker = next(
+            n for n in run.notes if n.label == "callback" and n.end_ns > slept.start_ns
+        )
+        expected = blocker.end_ns - max(slept.start_ns + 25 * MS, blocker.start_ns)
+        assert expected > 5 * MS, "the two did not meet"
+        charged = total(record["segments"], layer="event_loop", detail=f"{HERE}.callback")
+        assert abs(charged - expected) <= tolerance(expected) + 200_000, (charged, expected)
+
+
+def test_a_saturated_pool_is_queue(run):
+    for record, filling in zip(run.of("saturated"), run.of("filling"), strict=True):
+        (hop,) = named(record, "spend_now")
+        free = min(n.end_ns for n in run.notes if n.label == "fill"
+                   and n.end_ns > hop["start_ns"])  # fmt: skip
+        expected = free - hop["start_ns"]
+        assert expected > 5 * MS, "the two requests did not meet"
+        queued = hop["phases"]["queue"]
+        assert abs(queued - expected) <= tolerance(expected) + 300_000, (queued, expected)
+        owned = total(record["segments"], layer="handoff", phase="queue", state="wait")
+        assert owned == queued
+        assert len(named(filling, "spend_now")) == 2
+
+
+def test_each_request_has_a_thread_of_its_own(run):
+    """Nobody queues behind another request's thread-sensitive hop."""
+    for record in run.of("own thread"):
+        (hop,) = named(record, "spend_now")
+        assert (hop["phases"]["queue"] or 0) < 2 * MS
+
+
+def test_upload_in_two_pieces(run):
+    for record, answer in zip(
+        run.of("loop upload in two"), run.answers["loop upload in two"], strict=True
+    ):
+        assert answer.status == 200
+        waited = total(record["segments"], layer="server", detail="body", state="wait")
+        assert 28 * MS < waited < 40 * MS
+
+
+@pytest.mark.parametrize("scenario", ["leaves stream", "leaves view"])
+def test_a_client_that_leaves(run, scenario):
+    for record in run.of(scenario):
+        assert record["outcome"] == "disconnected", record["error_type"]
+        assert record["end_ns"] - record["start_ns"] < 1000 * MS
+
+
+def test_what_a_cancelled_view_does_is_its_own(run):
+    for record in run.of("leaves view"):
+        (note,) = run.noted(record, "cancelled")
+        assert_owned(whole(record), note, **view("patient", state="run"))
+
+
+def test_a_pipelined_request_begins_when_the_server_begins_it(run):
+    one, two, three = run.of("pipelined")
+    assert one["connection"] == two["connection"] == three["connection"]
+    assert one["end_ns"] <= two["start_ns"] < two["end_ns"] <= three["start_ns"]
+    assert three["end_ns"] - three["start_ns"] < 20 * MS
+    assert [record["status"] for record in (one, two, three)] == [200, 200, 200]
+
+
+def test_each_scenario_was_asked_often_enough_for_a_median(run):
+    assert len(run.of("sleep")) == TIMES

@@ -1,0 +1,179 @@
+"""Marks at the edges of a call: stand-ins that note when somebody's code begins and ends.
+
+This is the hot path: a request in progress runs nothing of ours but what is here and in
+`tracks.py` and `loops.py`. None of it may raise into the request.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+from threading import get_ident as ident
+from typing import TYPE_CHECKING, Any
+
+from tracer.clock import now
+from tracer.recorder import CURRENT
+from tracer.timeline import ENTER, EXIT, discard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tracer.recorder import Recorder
+    from tracer.timeline import Mark, Timeline
+
+_logger = logging.getLogger("tracer")
+_warned: set[str] = set()
+
+
+def scoped(wrapped: Callable[..., Any], owner: int) -> Callable[..., Any]:
+    """Return `wrapped` with its own time given to `owner`; a coroutine function stays one."""
+    if is_coroutine_function(wrapped):
+        return _async_scope(wrapped, owner)
+    return _sync_scope(wrapped, owner)
+
+
+def scope(
+    layer: str, detail: str | None = None, part: str | None = None, phase: str | None = None
+) -> Callable[[Recorder, Any], Any]:
+    """Return a seam's stand-in that gives the original's own time to a fixed owner."""
+
+    def stand_in(recorder: Recorder, wrapped: Any) -> Any:
+        return scoped(wrapped, recorder.owner(layer, detail, part, phase))
+
+    return stand_in
+
+
+def is_coroutine_function(function: object) -> bool:
+    """Say whether calling gives a coroutine, by any of the marks in use on 3.11 to 3.14."""
+    return inspect.iscoroutinefunction(function) or hasattr(function, "_is_coroutine")
+
+
+def _sync_scope(wrapped: Callable[..., Any], owner: int) -> Callable[..., Any]:
+    current = CURRENT.get
+
+    @_wraps(wrapped)
+    def in_scope(*args: Any, **kwargs: Any) -> Any:
+        timeline = current()
+        if timeline is None:
+            return wrapped(*args, **kwargs)
+        append = timeline.append
+        try:
+            append((ENTER, now(), ident(), owner))
+        except Exception:  # noqa: BLE001 - a request never fails because of us
+            append = disarm(timeline)
+        try:
+            return wrapped(*args, **kwargs)
+        finally:
+            try:
+                append((EXIT, now(), ident(), owner))
+            except Exception:  # noqa: BLE001 - a request never fails because of us
+                disarm(timeline)
+
+    return in_scope
+
+
+def _async_scope(wrapped: Callable[..., Any], owner: int) -> Callable[..., Any]:
+    current = CURRENT.get
+
+    @_wraps(wrapped)
+    async def in_scope(*args: Any, **kwargs: Any) -> Any:
+        timeline = current()
+        if timeline is None:
+            return await wrapped(*args, **kwargs)
+        enter(timeline, owner)
+        try:
+            return await wrapped(*args, **kwargs)
+        finally:
+            leave(timeline, owner)
+
+    return in_scope
+
+
+def once(timeline: Timeline, wrapped: Callable[..., Any], owner: int) -> Callable[..., Any]:
+    """Return a callable for one call of a function that lives as long as the request.
+
+    Cheaper to make than `scoped`, for what is found anew in every request.
+    """
+    make = _once_async if is_coroutine_function(wrapped) else _once_sync
+    partial: functools.partial[Any] = functools.partial(make, timeline, wrapped, owner)
+    partial.__dict__["__qualname__"] = getattr(wrapped, "__qualname__", "?")
+    return partial
+
+
+def _once_sync(
+    timeline: Timeline, wrapped: Callable[..., Any], owner: int, *args: Any, **kwargs: Any
+) -> Any:
+    enter(timeline, owner)
+    try:
+        return wrapped(*args, **kwargs)
+    finally:
+        leave(timeline, owner)
+
+
+async def _once_async(
+    timeline: Timeline, wrapped: Callable[..., Any], owner: int, *args: Any, **kwargs: Any
+) -> Any:
+    enter(timeline, owner)
+    try:
+        return await wrapped(*args, **kwargs)
+    finally:
+        leave(timeline, owner)
+
+
+def enter(timeline: Timeline, owner: int) -> None:
+    """Mark that the code of `owner` begins; never raises."""
+    try:
+        timeline.append((ENTER, now(), ident(), owner))
+    except Exception:  # noqa: BLE001 - a request never fails because of us
+        disarm(timeline)
+
+
+def leave(timeline: Timeline, owner: int) -> None:
+    """Mark that the code of `owner` ends; never raises."""
+    try:
+        timeline.append((EXIT, now(), ident(), owner))
+    except Exception:  # noqa: BLE001 - a request never fails because of us
+        disarm(timeline)
+
+
+def mark(timeline: Timeline, code: int, value: int) -> None:
+    """Append a mark of now and this thread; never raises."""
+    try:
+        timeline.append((code, now(), ident(), value))
+    except Exception:  # noqa: BLE001 - a request never fails because of us
+        disarm(timeline)
+
+
+def mark_at(timeline: Timeline, entry: Mark) -> None:
+    """Append a mark of another instant; never raises."""
+    try:
+        timeline.append(entry)
+    except Exception:  # noqa: BLE001 - a request never fails because of us
+        disarm(timeline)
+
+
+def disarm(
+    timeline: Timeline | None, what: str = "recording a mark"
+) -> Callable[[Mark], None]:
+    """Take no more marks of this request, and say so once per cause.
+
+    Return what takes a mark and drops it.
+    """
+    if timeline is not None:
+        timeline.finish()
+        timeline.marks.clear()
+    if what not in _warned:
+        _warned.add(what)
+        _logger.warning("tracer: %s failed; the request goes on untraced", what, exc_info=True)
+    return discard
+
+
+def _wraps(wrapped: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def apply(wrapper: Callable[..., Any]) -> Callable[..., Any]:
+        functools.update_wrapper(wrapper, wrapped)
+        if hasattr(wrapped, "__self__"):
+            wrapper.__self__ = wrapped.__self__  # type: ignore[attr-defined]
+        return wrapper
+
+    return apply
