@@ -185,17 +185,19 @@ class Client:
         with ThreadPoolExecutor(len(asked)) as pool:
             return list(pool.map(ask, itertools.count(), asked))
 
-    def raw(self, *pieces, pause_s=0.0, until=b"", timeout=10):
-        """Send bytes as they are, piece by piece; return what came until `until` or the end."""
+    def raw(self, *pieces, pause_s=0.0, sent=None, timeout=10):
+        """Send bytes as they are, piece by piece; return all that came.
+
+        `sent` is given the instants at which the pieces were sent.
+        """
         with socket.create_connection(("127.0.0.1", self.port), timeout) as sock:
             for number, piece in enumerate(pieces):
                 time.sleep(pause_s if number else 0)
+                if sent is not None:
+                    sent.append(time.perf_counter_ns())
                 sock.sendall(piece)
             got = b""
-            while not until or until not in got:
-                data = sock.recv(65536)
-                if not data:
-                    break
+            while data := sock.recv(65536):
                 got += data
             return got
 

@@ -8,7 +8,7 @@ import types
 
 import pytest
 
-from tracer import seams
+from tracer import scopes, seams
 from tracer.recorder import CURRENT, Recorder
 from tracer.seams import Installation, Probe, Seam, ShapeError
 from tracer.sinks.memory import MemorySink
@@ -228,17 +228,17 @@ def timeline():
 
 
 def codes(timeline):
-    return [(code, value) for code, _, _, value in timeline.marks]
+    return [(code, value) for code, _, _, value in timeline.marks()]
 
 
 def test_a_scope_marks_its_begin_and_end(timeline):
-    assert seams.scoped(function, 7)("x") == "x"
+    assert scopes.scoped(function, 7)("x") == "x"
     assert codes(timeline) == [(ENTER, 7), (EXIT, 7)]
 
 
 def test_a_scope_ends_when_its_code_raises(timeline):
     with pytest.raises(ZeroDivisionError):
-        seams.scoped(lambda: 1 / 0, 7)()
+        scopes.scoped(lambda: 1 / 0, 7)()
     assert codes(timeline) == [(ENTER, 7), (EXIT, 7)]
 
 
@@ -246,7 +246,7 @@ def test_a_scope_of_a_coroutine_function_stays_one_and_ends_when_cancelled(timel
     async def forever():
         await asyncio.sleep(60)
 
-    in_scope = seams.scoped(forever, 7)
+    in_scope = scopes.scoped(forever, 7)
     assert inspect.iscoroutinefunction(in_scope)
 
     async def main():
@@ -261,18 +261,18 @@ def test_a_scope_of_a_coroutine_function_stays_one_and_ends_when_cancelled(timel
 
 
 def test_outside_a_request_a_scope_is_the_function_alone():
-    assert seams.scoped(function, 7)(3) == 3
-    assert asyncio.run(seams.scoped(Target.coroutine, 7)(None, 4)) == 4
+    assert scopes.scoped(function, 7)(3) == 3
+    assert asyncio.run(scopes.scoped(Target.coroutine, 7)(None, 4)) == 4
 
 
-@pytest.mark.parametrize("make", [seams.scoped, None])
+@pytest.mark.parametrize("make", [scopes.scoped, None])
 def test_names_and_attributes_of_the_original_are_kept(make, timeline):
     function.csrf_exempt = True
-    made = seams.scoped(function, 7)
+    made = scopes.scoped(function, 7)
     assert (made.__name__, made.__module__, made.csrf_exempt) == ("function", __name__, True)
     assert made.__wrapped__ is function
-    assert seams.scoped(Target().method, 7).__self__.__class__ is Target
-    assert seams.once(timeline, function, 7).__qualname__ == "function"
+    assert scopes.scoped(Target().method, 7).__self__.__class__ is Target
+    assert scopes.once(timeline, function, 7).__qualname__ == "function"
 
 
 class Failing(Timeline):
@@ -293,8 +293,8 @@ def test_a_recorder_that_raises_breaks_neither_result_nor_exception(form, caplog
 
     def wrap(wrapped):
         if form == "once":
-            return seams.once(timeline, wrapped, 7)
-        return seams.scoped(wrapped, 7)
+            return scopes.once(timeline, wrapped, 7)
+        return scopes.scoped(wrapped, 7)
 
     try:
         assert wrap(function)(5) == 5
@@ -305,12 +305,12 @@ def test_a_recorder_that_raises_breaks_neither_result_nor_exception(form, caplog
         assert asyncio.run(wrap(Target.coroutine)(None, 6)) == 6
     finally:
         CURRENT.reset(token)
-    assert timeline.marks == []
+    assert timeline.marks() == []
 
 
 def test_a_failing_recorder_is_said_once(monkeypatch, caplog):
-    monkeypatch.setattr(seams, "_warned", set())
+    monkeypatch.setattr(scopes, "_warned", set())
     for _ in range(3):
-        seams.mark(Failing(), ENTER, 1)
+        scopes.mark(Failing(), ENTER, 1)
     (record,) = caplog.records
     assert "the request goes on untraced" in record.message

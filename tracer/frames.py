@@ -8,11 +8,10 @@ from __future__ import annotations
 import struct
 from array import array
 from dataclasses import dataclass
-from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from tracer.timeline import Mark, Timeline
 
@@ -66,11 +65,14 @@ class Busy:
 
 def encode_timeline(
     timeline: Timeline,
-    marks: Sequence[Mark],
+    numbers: Sequence[int],
     finish_ns: int,
     ids: tuple[int, int, int | None],
 ) -> bytes:
-    """Return the frame of a finished timeline; `ids` are request, trace and parent span id."""
+    """Return the frame of a finished timeline.
+
+    `numbers` are its marks' integers, `ids` request, trace and parent span id.
+    """
     request_id, trace_id, parent = ids
     path = timeline.path.encode("utf-8", "replace") if timeline.path else b""
     path += b"\0" * (-len(path) % 8)
@@ -95,11 +97,10 @@ def encode_timeline(
         timeline.outcome,
         timeline.error_type,
         len(path),
-        len(marks),
+        len(numbers) // _MARK_INTS,
         parent is not None,
     )
-    numbers = struct.pack(f"<{_MARK_INTS * len(marks)}q", *chain.from_iterable(marks))
-    return header + path + numbers
+    return header + path + struct.pack(f"<{len(numbers)}q", *numbers)
 
 
 def decode_timeline(frame: bytes) -> tuple[Head, list[Mark]]:
@@ -137,10 +138,9 @@ def decode_timeline(frame: bytes) -> tuple[Head, list[Mark]]:
     return head, list(zip(stream, stream, stream, stream, strict=True))
 
 
-def encode_occupancy(entries: Iterable[tuple[int, int, int, int, int]]) -> bytes:
-    """Return the frame of occupancy entries `(start_ns, end_ns, thread, sequence, name)`."""
-    flat = tuple(chain.from_iterable(entries))
-    return struct.pack(f"<{len(flat)}q", *flat)
+def encode_occupancy(numbers: Sequence[int]) -> bytes:
+    """Return the frame of an occupancy log: the numbers of its entries, one after the other."""
+    return struct.pack(f"<{len(numbers)}q", *numbers)
 
 
 def decode_occupancy(frame: bytes) -> list[Busy]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tracer.clock import now
 from tracer.recorder import CURRENT, OCCUPANCY_FLOOR_NS
 from tracer.scopes import mark, mark_at
+from tracer.sites import describe
 from tracer.timeline import (
     CALL_SUBMIT,
     CALL_SUBMITTED,
@@ -109,10 +110,12 @@ def name_of_callback(recorder: Recorder, callback: Any) -> int:
     """Return the name of a callback that belongs to no request."""
     task = getattr(callback, "__self__", None)
     coroutine = getattr(task, "get_coro", None)
-    target = coroutine() if coroutine is not None else callback
-    if hasattr(target, "func"):
-        target = target.func
-    return recorder.name(getattr(target, "__qualname__", None) or type(target).__qualname__)
+    if coroutine is None:
+        return recorder.name(describe(callback))
+    target = coroutine()
+    name = getattr(target, "__qualname__", None) or type(target).__qualname__
+    frame = getattr(target, "cr_frame", None)
+    return recorder.name(f"{frame.f_globals.get('__name__')}.{name}" if frame else name)
 
 
 def _create_task(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:

@@ -26,8 +26,13 @@ CURRENT: ContextVar[Timeline | None] = ContextVar("tracer_timeline", default=Non
 OCCUPANCY_FLOOR_NS: Final = 10_000
 """A callback shorter than this is the loop's own turn, not an occupant."""
 
-_LONG_NS: Final = 1_000_000
-_OCCUPANCY_BATCH: Final = 4096
+LONG_NS: Final = 2_000_000
+"""From here on it is worth finding out what in a callback took so long."""
+
+_OCCUPANCY_BATCH: Final = 20_000
+
+BusyNumbers = tuple[int, int, int, int, int]
+"""Start and end instant, thread, sequence of the request (0: none), name of what ran."""
 
 _logger = logging.getLogger("tracer")
 
@@ -60,8 +65,10 @@ class Recorder:
         self._names: dict[str, int] = {}
         self._new_names: list[str] = []
         self._owners: dict[Owner, int] = {}
+        self._after: dict[int, int] = {}
         self._sequence = 0
-        self._occupancy: list[tuple[int, int, int, int, int]] = []
+        self._occupancy: list[int] = []
+        self.log: Callable[[BusyNumbers], None] = self._occupancy.extend
         self._described: object = None
 
     def name(self, text: str) -> int:
@@ -104,9 +111,10 @@ class Recorder:
     def close(self, timeline: Timeline) -> None:
         """Hand a finished timeline over; the request has its answer by now."""
         finish_ns = now()
-        marks = tuple(timeline.finish())
+        numbers = timeline.finish()
+        read_headers, timeline.read_headers = timeline.read_headers, None
         try:
-            headers = timeline.read_headers() if timeline.read_headers else {}
+            headers = read_headers() if read_headers is not None else {}
             trace_id, parent = parse_traceparent(headers.get("traceparent"))
             ids = (
                 random.getrandbits(64) or 1,
@@ -115,7 +123,7 @@ class Recorder:
             )
             if not self.record_paths:
                 timeline.path = None
-            frame = frames.encode_timeline(timeline, marks, finish_ns, ids)
+            frame = frames.encode_timeline(timeline, numbers, finish_ns, ids)
         except Exception:
             _logger.warning("tracer: a finished timeline could not be encoded", exc_info=True)
             return
@@ -123,24 +131,25 @@ class Recorder:
             self._flush_occupancy()
             self._send(frames.TIMELINE, frame)
 
+    # `log` takes the numbers of one entry; the hot path calls it itself where it has a name.
+
     def occupy(self, start_ns: int, end_ns: int, timeline: Timeline | None, name: int = 0) -> None:
         """Note that this thread ran something from `start_ns` to `end_ns`."""
         if timeline is None:
-            self._log((start_ns, end_ns, threading.get_ident(), 0, name))
+            self._log_slowly((start_ns, end_ns, threading.get_ident(), 0, name))
             return
         thread = threading.get_ident()
         if start_ns < timeline.last_ns < end_ns:
             answered = timeline.last_ns
             named = name or self.culprit(timeline, start_ns, answered)
-            self._log((start_ns, answered, thread, timeline.sequence, named))
+            self._log_slowly((start_ns, answered, thread, timeline.sequence, named))
             start_ns, name = answered, 0
         name = name or self.culprit(timeline, start_ns, end_ns)
-        self._log((start_ns, end_ns, thread, timeline.sequence, name))
+        self._log_slowly((start_ns, end_ns, thread, timeline.sequence, name))
 
-    def _log(self, entry: tuple[int, int, int, int, int]) -> None:
-        occupancy = self._occupancy
-        occupancy.append(entry)
-        if len(occupancy) >= _OCCUPANCY_BATCH and self._lock.acquire(blocking=False):
+    def _log_slowly(self, entry: BusyNumbers) -> None:
+        self.log(entry)
+        if len(self._occupancy) >= _OCCUPANCY_BATCH and self._lock.acquire(blocking=False):
             try:
                 self._flush_occupancy()
             finally:
@@ -149,8 +158,8 @@ class Recorder:
     def culprit(self, timeline: Timeline, start_ns: int, end_ns: int) -> int:
         """Return the name of what a request did between two instants."""
         if timeline.last_ns and timeline.last_ns <= start_ns:
-            return self.name(f"after_response of {self._text(timeline.view) or 'a request'}")
-        if end_ns - start_ns < _LONG_NS:
+            return self._after_response_of(timeline.view)
+        if end_ns - start_ns < LONG_NS:
             return timeline.view
         return self._longest(timeline, start_ns, end_ns) or timeline.view
 
@@ -176,11 +185,19 @@ class Recorder:
         """Start afresh in a forked child: nothing of the parent's is ours to hand over."""
         self._lock = threading.Lock()
         self._occupancy = []
+        self.log = self._occupancy.extend
         self._new_names = [
             text for text, _ in sorted(self._names.items(), key=lambda item: item[1])
         ]
         self._sequence = 0
         self._described = None
+
+    def _after_response_of(self, view: int) -> int:
+        name = self._after.get(view)
+        if name is None:
+            text = f"after_response of {self._text(view) or 'a request'}"
+            name = self._after[view] = self.name(text)
+        return name
 
     def _text(self, name: int) -> str:
         return next((text for text, number in self._names.items() if number == name), "")
@@ -190,7 +207,7 @@ class Recorder:
         thread = threading.get_ident()
         stack: list[int] = []
         last, best, owner = start_ns, 0, 0
-        for code, instant, where, value in list(timeline.marks):
+        for code, instant, where, value in timeline.marks():
             if where != thread:
                 continue
             if instant > start_ns and instant - last > best:
@@ -206,9 +223,10 @@ class Recorder:
         return self.name(fields[1]) if len(fields) > 1 and fields[1] else 0
 
     def _flush_occupancy(self) -> None:
-        entries, self._occupancy = self._occupancy, []
-        if entries:
-            self._send(frames.OCCUPANCY, frames.encode_occupancy(entries))
+        fresh: list[int] = []
+        numbers, self._occupancy, self.log = self._occupancy, fresh, fresh.extend
+        if numbers:
+            self._send(frames.OCCUPANCY, frames.encode_occupancy(tuple(numbers)))
 
     def _send(self, kind: int, frame: bytes) -> None:
         names, self._new_names = self._new_names, []

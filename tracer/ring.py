@@ -116,9 +116,7 @@ class RingWriter:
         path = self._free_path(pid)
         self._path = path
         flags = os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        self._names = os.open(
-            path.with_suffix(".names"), flags | os.O_WRONLY | os.O_APPEND, 0o600
-        )
+        self._names = os.open(path.with_suffix(".names"), flags | os.O_WRONLY | os.O_APPEND, 0o600)
         temporary = path.with_suffix(".new")
         descriptor = os.open(temporary, flags | os.O_RDWR, 0o600)
         try:

@@ -162,7 +162,7 @@ def disarm(
     """
     if timeline is not None:
         timeline.finish()
-        timeline.marks.clear()
+        timeline.numbers.clear()
     if what not in _warned:
         _warned.add(what)
         _logger.warning("tracer: %s failed; the request goes on untraced", what, exc_info=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.metadata
+import logging
 import os
 import sys
 from pathlib import Path
@@ -27,6 +28,8 @@ RECORD_PATHS: Final = "TRACER_RECORD_PATHS"
 _DISTRIBUTIONS: Final = ("django", "asgiref", "djangorestframework")
 _SERVERS: Final = ("uvicorn", "gunicorn", "uvloop", "httptools", "h11", "uvicorn-worker")
 
+_CHAIN: Final = "django:middleware chain"
+_logger = logging.getLogger("tracer")
 _App = TypeVar("_App")
 _uninstall: list[Callable[[], None]] = []
 
@@ -46,16 +49,16 @@ def install(sink: Sink | None = None, probes: tuple[Probe, ...] | None = None) -
         if not directory or not Path(directory).is_dir():
             return None
         sink = RingWriter(Path(directory))
+    if probes is None:
+        from tracer.probes import all_probes  # noqa: PLC0415 - one floor up, when needed
+
+        probes = all_probes()
     recorder = Recorder(
         sink,
         sample=_rate(os.environ.get(SAMPLE)),
         record_paths=os.environ.get(RECORD_PATHS) == "1",
     )
     set_installed(recorder)
-    if probes is None:
-        from tracer.probes import all_probes  # noqa: PLC0415 - one floor up, when needed
-
-        probes = all_probes()
     installation = Installation(recorder, probes)
     recorder.describe = lambda: _describe(recorder, installation)
     watcher = ImportWatcher(installation.modules(), installation.module_imported)
@@ -78,24 +81,38 @@ def wrap(application: _App) -> _App:
     be reached is named in `seams_absent`. Without an agent to take what is recorded
     this does nothing.
     """
-    recorder = install()
-    if recorder is not None and hasattr(application, "_middleware_chain"):
+    try:
+        recorder = install()
+    except Exception:
+        _logger.warning("tracer: not installed; the application works as before", exc_info=True)
+        return application
+    if recorder is not None:
+        try:
+            _instrument(recorder, application)
+        except Exception as error:  # noqa: BLE001 - the application works as before
+            recorder.problem(_CHAIN, "refused", repr(error))
+    return application
+
+
+def _instrument(recorder: Recorder, application: object) -> None:
+    if hasattr(application, "_middleware_chain"):
         from django.conf import settings  # noqa: PLC0415 - a handler exists, so Django does
 
         from tracer.chain import instrument_built  # noqa: PLC0415
 
-        try:
-            instrument_built(recorder, application, list(settings.MIDDLEWARE))
-        except Exception as error:  # noqa: BLE001 - the application works as before
-            recorder.problem("django:middleware chain", "refused", repr(error))
-    return application
+        instrument_built(recorder, application, list(settings.MIDDLEWARE))
+    elif "django.core.handlers.base" in sys.modules:
+        kind = type(application)
+        reason = f"{kind.__module__}.{kind.__qualname__} is no handler of Django's"
+        recorder.problem(_CHAIN, "absent", reason)
 
 
 def _rate(text: str | None) -> float:
     try:
-        return min(max(float(text or 1), 0.0), 1.0)
+        rate = float(text or 1)
     except ValueError:
         return 1.0
+    return min(max(rate, 0.0), 1.0) if rate == rate else 1.0  # noqa: PLR0124 - NaN isn't
 
 
 def _describe(recorder: Recorder, installation: Installation) -> dict[str, object]:
@@ -138,5 +155,5 @@ def _django_debug() -> bool | None:
 def _version(distribution: str) -> str | None:
     try:
         return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
+    except Exception:  # noqa: BLE001 - missing, or with metadata that can't be read
         return None

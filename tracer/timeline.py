@@ -95,8 +95,10 @@ def discard(_mark: Mark) -> None:
 class Timeline:
     """All marks of one request, append-only, and what is known of the request.
 
-    `append` is the list's own bound method while the request runs. Marks come
-    from several threads; those of one thread are in order.
+    `append` takes one mark. It is the bound method of a list that holds the marks'
+    integers one after the other: as quick as appending tuples, half the price to
+    encode, and nothing for the garbage collector to look through. Marks come from
+    several threads; those of one thread are in order.
     """
 
     __slots__ = (
@@ -109,8 +111,8 @@ class Timeline:
         "interface",
         "last_ns",
         "loop",
-        "marks",
         "method",
+        "numbers",
         "outcome",
         "path",
         "read_headers",
@@ -126,8 +128,8 @@ class Timeline:
 
     def __init__(self, sequence: int, start_ns: int, server: int, interface: int) -> None:
         """Open the timeline of a request first touched at `start_ns`."""
-        self.marks: list[Mark] = []
-        self.append: Callable[[Mark], None] = self.marks.append
+        self.numbers: list[int] = []
+        self.append: Callable[[Mark], None] = self.numbers.extend
         self.sequence = sequence
         self.start_ns = start_ns
         self.server = server
@@ -149,8 +151,14 @@ class Timeline:
         self.streams = 0
         self.weight = 1.0
 
-    def finish(self) -> list[Mark]:
-        """Take no more marks and give those taken."""
+    def finish(self) -> tuple[int, ...]:
+        """Take no more marks and give the integers of those taken."""
         self.append = discard
         self.children = []
-        return self.marks
+        numbers, self.numbers = tuple(self.numbers), []
+        return numbers
+
+    def marks(self) -> list[Mark]:
+        """Return the marks taken so far."""
+        stream = iter(tuple(self.numbers))
+        return list(zip(stream, stream, stream, stream, strict=True))

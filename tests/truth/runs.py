@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import statistics
 from dataclasses import dataclass
 
 from tests.servers import SERVERS, Client, Server
@@ -59,8 +58,11 @@ class Run:
             note
             for note in self.notes
             if note.label == label
-            and note.trace_id in {"", record["trace_id"]}
             and record["start_ns"] <= note.start_ns <= end
+            and (
+                note.trace_id == record["trace_id"]
+                or (not note.trace_id and note.start_ns < record["end_ns"])
+            )
         ]
 
 
@@ -98,9 +100,11 @@ def assert_owned(segments, note, **owner):
     assert note.ns - had <= tolerance(note.ns), (note.label, note.ns, had, owner, around)
 
 
-def assert_median(pairs, what=""):
-    """The median of what was found is what was measured: `(found, measured)` of each request."""
+def assert_no_more(pairs, own_ns, what=""):
+    """An owner has no more than what was measured and its own code.
+
+    A busy machine only adds: the least excess of several requests is what counts.
+    """
     pairs = list(pairs)
-    off = statistics.median(found - measured for found, measured in pairs)
-    expected = statistics.median(measured for _, measured in pairs)
-    assert abs(off) <= tolerance(expected), (what, pairs)
+    excess = min(found - measured for found, measured in pairs) - own_ns
+    assert excess <= tolerance(min(measured for _, measured in pairs)), (what, own_ns, pairs)

@@ -126,8 +126,9 @@ def _upload_in_two(client, path):
         f"Content-Length: {len(body)}",
     )
     start = head("POST", path, trace_id=trace_id, headers=headers)
-    got = client.raw(start + body[:500], body[500:], pause_s=0.03)
-    return _answer(got, trace_id)
+    sent = []
+    got = client.raw(start + body[:500], body[500:], pause_s=0.03, sent=sent)
+    return _answer(got, trace_id, sent[-1])
 
 
 def _leave(client, path, wait_s=0.0):
@@ -164,9 +165,9 @@ def _pipelined(client):
     ]
 
 
-def _answer(got, trace_id):
+def _answer(got, trace_id, sent_ns):
     first, _, body = got.partition(b"\r\n\r\n")
-    return Answer(int(first.split()[1]), [], body, trace_id)
+    return Answer(int(first.split()[1]), [], body, trace_id, sent_ns)
 
 
 def in_background(client, path):

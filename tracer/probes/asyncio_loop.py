@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+from threading import get_ident as ident
 from typing import TYPE_CHECKING, Any
 
 from tracer import loops
 from tracer.clock import now
-from tracer.recorder import CURRENT, OCCUPANCY_FLOOR_NS
+from tracer.recorder import CURRENT, LONG_NS, OCCUPANCY_FLOOR_NS
 from tracer.seams import Probe, Seam
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 def _handle_run(recorder: Recorder, original: Callable[[Any], None]) -> Callable[[Any], None]:
     """Log what every callback of the loop took; `BaseEventLoop._run_once` calls this."""
-    floor = OCCUPANCY_FLOOR_NS
+    floor, long = OCCUPANCY_FLOOR_NS, LONG_NS
 
     @functools.wraps(original)
     def run(self: Any) -> None:
@@ -28,9 +29,11 @@ def _handle_run(recorder: Recorder, original: Callable[[Any], None]) -> Callable
         original(self)
         end = now()
         if end - start > floor:
-            loops.log(recorder, start, end, self._context.get(CURRENT), callback)
-        else:
-            recorder.opened = None
+            timeline = self._context.get(CURRENT)
+            if timeline is None or timeline.last_ns or recorder.opened or end - start > long:
+                loops.log(recorder, start, end, timeline, callback)
+            else:
+                recorder.log((start, end, ident(), timeline.sequence, timeline.view))
 
     return run
 

@@ -49,7 +49,7 @@ def _data_received(recorder: Recorder, original: Callable[..., Any]) -> Callable
         timeline = state.pop(_OPENED, None)
         if timeline is not None:
             mark_at(timeline, (READ, end, ident(), 0))
-        if not _is_uvloop(self.loop):
+        if timeline is not None and not _is_uvloop(self.loop):
             recorder.opened = timeline
         elif end - start > OCCUPANCY_FLOOR_NS:
             recorder.occupy(start, end, timeline, read)

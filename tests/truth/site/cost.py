@@ -50,5 +50,5 @@ def spend_now(label: str, how: str, ms: float) -> None:
 
 def note(label: str, start: int) -> None:
     """Note what lasted from `start` until now."""
-    end = now()
-    NOTES.append((TRACE.get(), label, start, end, threading.get_native_id()))
+    trace, thread = TRACE.get(), threading.get_native_id()
+    NOTES.append((trace, label, start, now(), thread))
