@@ -49,7 +49,8 @@ def test_a_timeline_comes_back_as_it_was(timeline, marks, finish_ns, ids):
 
 @given(st.lists(st.tuples(INT64, INT64, INT64, INT64, INT64), max_size=20))
 def test_occupancy_comes_back_as_it_was(entries):
-    found = frames.decode_occupancy(frames.encode_occupancy(entries))
+    numbers = [number for entry in entries for number in entry]
+    found = frames.decode_occupancy(frames.encode_occupancy(numbers))
     assert [
         (one.start_ns, one.end_ns, one.thread, one.sequence, one.name) for one in found
     ] == entries

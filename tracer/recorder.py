@@ -70,6 +70,7 @@ class Recorder:
         self._occupancy: list[int] = []
         self.log: Callable[[BusyNumbers], None] = self._occupancy.extend
         self._described: object = None
+        self._complained = False
 
     def name(self, text: str) -> int:
         """Return the number of a text; the same text has the same number in this process."""
@@ -112,24 +113,25 @@ class Recorder:
         """Hand a finished timeline over; the request has its answer by now."""
         finish_ns = now()
         numbers = timeline.finish()
-        read_headers, timeline.read_headers = timeline.read_headers, None
         try:
-            headers = read_headers() if read_headers is not None else {}
-            trace_id, parent = parse_traceparent(headers.get("traceparent"))
-            ids = (
-                random.getrandbits(64) or 1,
-                trace_id or random.getrandbits(128) or 1,
-                parent,
-            )
-            if not self.record_paths:
-                timeline.path = None
-            frame = frames.encode_timeline(timeline, numbers, finish_ns, ids)
+            frame = frames.encode_timeline(timeline, numbers, finish_ns, self._identify(timeline))
+            with self._lock:
+                self._flush_occupancy()
+                self._send(frames.TIMELINE, frame)
         except Exception:
-            _logger.warning("tracer: a finished timeline could not be encoded", exc_info=True)
-            return
-        with self._lock:
-            self._flush_occupancy()
-            self._send(frames.TIMELINE, frame)
+            self.problem("recorder:close", "refused", "a finished timeline was lost")
+            if not self._complained:
+                self._complained = True
+                _logger.warning("tracer: a finished timeline was lost", exc_info=True)
+
+    def _identify(self, timeline: Timeline) -> tuple[int, int, int | None]:
+        """Return request, trace and parent span id; what the server lent is given back."""
+        read_headers, timeline.read_headers = timeline.read_headers, None
+        headers = read_headers() if read_headers is not None else {}
+        trace_id, parent = parse_traceparent(headers.get("traceparent"))
+        if not self.record_paths:
+            timeline.path = None
+        return random.getrandbits(64) or 1, trace_id or random.getrandbits(128) or 1, parent
 
     # `log` takes the numbers of one entry; the hot path calls it itself where it has a name.
 

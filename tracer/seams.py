@@ -94,7 +94,10 @@ class Installation:
     def stop(self) -> None:
         """Put every original back, the last replaced first."""
         while self._undo:
-            self._undo.pop()()
+            try:
+                self._undo.pop()()
+            except Exception:  # the others are put back all the same
+                _logger.warning("tracer: a seam could not be put back", exc_info=True)
         self.statuses.clear()
 
     def _guarded(self, name: str, prepare: Callable[[Recorder], Callable[[], None]]) -> None:

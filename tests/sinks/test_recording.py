@@ -1,9 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import random
 import shutil
 import sqlite3
-from pathlib import Path
 
 import pytest
 
@@ -111,10 +111,12 @@ def test_reading_does_not_hinder_writing(write, path):
 
 def test_after_its_writer_was_killed_it_is_read_in_place(write, path):
     writer = write(close=False)
-    writer._database.close()
-    for suffix in ("", "-wal", "-shm"):
-        assert suffix != "-wal" or Path(f"{path}{suffix}").exists() or True
-    assert ids(path) == [1, 2, 3]
+    beside = path.parent / "killed"
+    beside.mkdir()
+    for suffix in ("", "-wal"):
+        shutil.copy(f"{path}{suffix}", f"{beside / path.name}{suffix}")
+    writer.close()
+    assert ids(beside / path.name) == [1, 2, 3]
 
 
 def test_after_a_clean_end_it_is_one_file_that_reads_anywhere(write, path, tmp_path):
@@ -143,10 +145,22 @@ def refusal(path):
     return text
 
 
+def read_or_refused(path):
+    """Return the ids in it, none where it is refused in one line."""
+    try:
+        return ids(path)
+    except RecordingError as error:
+        if "\n" in str(error):
+            raise
+        return []
+
+
 def test_the_main_file_copied_while_it_is_written_is_called_torn(write, path, tmp_path):
     write(count=500, close=False)
     shutil.copy(path, tmp_path / "copy")
-    assert "torn copy" in refusal(tmp_path / "copy")
+    for _ in range(2):
+        assert "torn copy" in refusal(tmp_path / "copy")
+    assert not (tmp_path / "copy-wal").exists()
 
 
 def test_the_first_pages_copied_before_anything_was_folded_in_are_called_torn(path, tmp_path):
@@ -166,12 +180,8 @@ def test_main_file_and_log_of_different_moments_do_not_pass_for_whole(write, pat
         writer.commit()
     writer._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     shutil.copy(path, tmp_path / "copy")
-    try:
-        found = ids(tmp_path / "copy")
-    except RecordingError as error:
-        assert "\n" not in str(error)
-    else:
-        assert found == list(range(1, len(found) + 1))
+    found = read_or_refused(tmp_path / "copy")
+    assert found == list(range(1, len(found) + 1))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.01, 0.3, 0.5, 0.9, 0.999])
@@ -193,10 +203,7 @@ def test_a_damaged_recording_is_refused_in_one_line_or_read(write, path):
                 places.randrange(256)
             )
         path.write_bytes(damaged)
-        try:
-            ids(path)
-        except RecordingError as error:
-            assert "\n" not in str(error)
+        read_or_refused(path)
 
 
 @pytest.mark.parametrize(
@@ -220,14 +227,12 @@ def test_a_recording_whose_tables_lie_is_refused_in_one_line_or_read(write, path
     with sqlite3.connect(path) as database:
         database.execute(statement)
     database.close()
-    try:
-        with Recording(path) as recording:
-            list(recording.requests())
-            assert isinstance(recording.dropped, int)
-            assert isinstance(recording.count(), int)
-            recording.seams  # noqa: B018 - reading it is the test
-    except RecordingError as error:
-        assert "\n" not in str(error)
+    read_or_refused(path)
+    with contextlib.suppress(RecordingError), Recording(path) as recording:
+        assert recording.count() == 3
+        assert recording.environment == {} or recording.environment["python"]
+        assert isinstance(recording.seams, tuple)
+        assert isinstance(recording.dropped, int)
 
 
 def test_a_recording_of_a_newer_format_is_refused(write, path):
@@ -280,21 +285,21 @@ def test_an_empty_file_is_taken(write, path):
     assert ids(path) == [1, 2, 3]
 
 
-def test_clients_widen_their_own_requests_only(write, path):
+def test_with_clients_only_their_own_requests_are_given_on_their_clock(write, path):
     write()
     clients = {f"{2:032x}": Client(900, 1_600, 1_700)}
     with Recording(path) as recording:
         found = list(recording.requests(clients, network_floor_ns=50))
-    assert [request.window for request in found] == ["server", "client", "server"]
-    for request in found:
-        check_tiling(request)
+    (request,) = found
+    assert (request.window, request.trace_id) == ("client", f"{2:032x}")
+    check_tiling(request)
 
 
 def test_occupancy_reaches_the_requests_it_overlaps(write, path):
     writer = write(count=0, close=False)
     writer.begin()
     writer.frame("7-0.ring", frames.TIMELINE, frame_of(1, 1_000, 500))
-    busy = [(number, number + 1, 1, 0, 1) for number in range(0, 5_000, 2)]
+    busy = [n for start in range(0, 5_000, 2) for n in (start, start + 1, 1, 0, 1)]
     writer.frame("7-0.ring", frames.OCCUPANCY, frames.encode_occupancy(busy))
     writer.commit()
     writer.close()

@@ -100,11 +100,12 @@ def assert_owned(segments, note, **owner):
     assert note.ns - had <= tolerance(note.ns), (note.label, note.ns, had, owner, around)
 
 
-def assert_no_more(pairs, own_ns, what=""):
+def assert_no_more(pairs, own_ns, what="", *, slept=False):
     """An owner has no more than what was measured and its own code.
 
-    A busy machine only adds: the least excess of several requests is what counts.
+    A busy machine only adds: the least excess of several requests is what counts. After
+    a sleep the own code runs with cold caches, which takes up to as much again.
     """
-    pairs = list(pairs)
     excess = min(found - measured for found, measured in pairs) - own_ns
-    assert excess <= tolerance(min(measured for _, measured in pairs)), (what, own_ns, pairs)
+    allowed = tolerance(min(measured for _, measured in pairs))
+    assert excess <= allowed * (2 if slept else 1), (what, own_ns, pairs)

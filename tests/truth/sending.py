@@ -56,6 +56,8 @@ def plain(client):
     """What a server answers in its several ways."""
     asked = {"collect": "/collect/", "missing": "/missing/", "no route": "/nowhere/"}
     answers = {name: client.repeat(path, 3) for name, path in asked.items()}
+    zipped = {"Accept-Encoding": "gzip"}
+    answers["gzip"] = client.repeat("/bulk/?spend=bulk:spin:2", 2, headers=zipped)
     answers["handled"] = client.repeat("/handled/", 3)
     answers["empty"] = client.repeat("/empty/", 3)
     answers["head"] = client.repeat("/class/", 3, method="HEAD")
@@ -92,8 +94,11 @@ def loop(client):
 
 
 def _blocking(client):
-    blocked, called, saturated, sensitive = [], [], [], []
+    blocked, back, called, saturated, sensitive = [], [], [], [], []
     for _ in range(3):
+        back.append(
+            client.at_once("/loop/hop/?ms=20&how=sleep", "/loop/block/?ms=40", apart_s=0.008)
+        )
         blocked.append(
             client.at_once("/loop/sleep/?ms=30", "/loop/block/?ms=50", apart_s=0.01),
         )
@@ -104,13 +109,16 @@ def _blocking(client):
         )
         sensitive.append(
             client.at_once(
-                "/loop/hop/?ms=40&how=sleep&sensitive=1", "/loop/hop/?ms=5&sensitive=1",
+                "/loop/hop/?ms=40&how=sleep&sensitive=1",
+                "/loop/hop/?ms=5&sensitive=1",
                 apart_s=0.015,
             )  # fmt: skip
         )
     return {
         "blocked": [pair[0] for pair in blocked],
         "blocking": [pair[1] for pair in blocked],
+        "blocked back": [pair[0] for pair in back],
+        "blocking back": [pair[1] for pair in back],
         "called": called,
         "saturated": [pair[1] for pair in saturated],
         "filling": [pair[0] for pair in saturated],

@@ -41,9 +41,7 @@ def named(record, text):
 
 def beside(record):
     """What ran beside the main track, collections in callbacks of nobody's left out."""
-    return sum(
-        length(s) for s in record["overlapped"] if s["state"] == "run" and s["part"] != "gc"
-    )
+    return sum(length(s) for s in record["overlapped"] if s["state"] == "run" and s["part"] != "gc")
 
 
 def test_every_request_is_recorded_and_tiles(run):
@@ -65,9 +63,7 @@ def test_a_sleep_is_the_views_until_it_was_due(run):
         late = within(
             record["segments"], note.start_ns, note.end_ns, layer="event_loop", state="wait"
         )
-        ran = within(
-            record["segments"], note.start_ns, note.end_ns, **view("sleep", state="run")
-        )
+        ran = within(record["segments"], note.start_ns, note.end_ns, **view("sleep", state="run"))
         assert late + ran >= note.ns - expected - 10_000
     assert abs(statistics.median(off)) <= tolerance(8 * MS), off
 
@@ -87,9 +83,7 @@ def test_other_waits_are_the_views_until_completed(run, scenario):
     off = []
     for record in run.of(scenario):
         (note,) = run.noted(record, scenario)
-        ns = within(
-            record["segments"], note.start_ns, note.end_ns, **view(scenario, state="wait")
-        )
+        ns = within(record["segments"], note.start_ns, note.end_ns, **view(scenario, state="wait"))
         late = within(record["segments"], note.start_ns, note.end_ns, layer="event_loop")
         off.append(note.ns - ns - late)
         assert not named(record, "spend_now")
@@ -123,18 +117,14 @@ def test_two_hand_offs_at_once_are_beside_and_waited_for(run, scenario):
     for record in run.of(scenario):
         (note,) = run.noted(record, "gather")
         late = within(record["segments"], note.start_ns, note.end_ns, layer="event_loop")
-        ns = within(
-            record["segments"], note.start_ns, note.end_ns, **view("gather", state="wait")
-        )
+        ns = within(record["segments"], note.start_ns, note.end_ns, **view("gather", state="wait"))
         one, two = named(record, "spend_now")
         assert one["overlapped"]
         assert two["overlapped"]
         for label in ("gather.one", "gather.two"):
             (half,) = run.noted(record, label)
             assert_owned(record["overlapped"], half, **view("gather", state="run"))
-        own = within(
-            record["segments"], note.start_ns, note.end_ns, **view("gather", state="run")
-        )
+        own = within(record["segments"], note.start_ns, note.end_ns, **view("gather", state="run"))
         assert note.ns - ns - late - own <= tolerance(note.ns)
         assert ns >= 0.9 * note.ns or scenario == "sensitive gather"
 
@@ -152,7 +142,9 @@ def test_a_second_hop_to_one_thread_queues(run):
     assert 0 <= min(excess) <= tolerance(8 * MS) + 100_000, excess
 
 
-@pytest.mark.parametrize("way", ["task", "wait_for", "wait", "shield", "gather", "timeout", "group"])
+@pytest.mark.parametrize(
+    "way", ["task", "wait_for", "wait", "shield", "gather", "timeout", "group"]
+)
 def test_a_task_that_is_awaited_tiles(run, way):
     for record in run.of(f"tasks {way}"):
         (note,) = run.noted(record, "task")
@@ -225,12 +217,27 @@ def test_a_blocked_loop_is_charged_with_the_culprits_name(run):
     assert met, "on this machine the two requests never met"
 
 
+def test_a_loop_blocked_on_the_way_back_is_the_loops(run):
+    """The thread is done at 20 ms; the loop is held from 8 to 48 ms."""
+    met = 0
+    for record, blocking in zip(run.of("blocked back"), run.of("blocking back"), strict=True):
+        (done,) = run.noted(record, "hop")
+        (blocker,) = run.noted(blocking, "block")
+        if not done.start_ns < blocker.start_ns < done.end_ns < blocker.end_ns - 5 * MS:
+            continue
+        met += 1
+        overdue = replace(blocker, start_ns=done.end_ns + MS)
+        assert_owned(record["segments"], overdue, layer="event_loop", detail=f"{HERE}.block")
+        (hop,) = named(record, "spend_now")
+        assert hop["event_loop_ns"] >= overdue.ns
+        assert hop["phases"]["return"] >= hop["event_loop_ns"]
+    assert met, "on this machine the two requests never met"
+
+
 def test_a_blocking_callback_is_charged_by_name(run):
     for record in run.of("called"):
         (slept,) = run.noted(record, "sleep")
-        blocker = next(
-            n for n in run.notes if n.label == "callback" and n.end_ns > slept.start_ns
-        )
+        blocker = next(n for n in run.notes if n.label == "callback" and n.end_ns > slept.start_ns)
         overdue = replace(blocker, start_ns=max(slept.start_ns + 25 * MS, blocker.start_ns))
         assert overdue.ns > 5 * MS, "the two did not meet"
         assert_owned(record["segments"], overdue, layer="event_loop", detail=f"{HERE}.callback")

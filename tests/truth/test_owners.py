@@ -83,7 +83,8 @@ def check(run, scenario, owners, *, only=None):
     for label, owner in (only or {}).items():
         same = [other for other, one in owners.items() if one == owner]
         own = min(
-            total(whole(record), **owner) for record in run.of(f"{scenario.rpartition(' ')[0]} none")
+            total(whole(record), **owner)
+            for record in run.of(f"{scenario.rpartition(' ')[0]} none")
         )
         pairs = [
             (
@@ -92,7 +93,7 @@ def check(run, scenario, owners, *, only=None):
             )
             for record in run.of(scenario)
         ]
-        assert_no_more(pairs, own, label)
+        assert_no_more(pairs, own, label, slept=scenario.endswith("sleep"))
 
 
 @pytest.mark.parametrize("how", HOW)
@@ -159,6 +160,22 @@ def test_streams(run, how, scenario, name):
             assert len(run.noted(record, label)) == 3
 
 
+def test_gzip_around_a_stream_is_the_middlewares(run):
+    """Compressing 3 MB that don't shrink takes long; who makes them takes what it noted."""
+    for record in run.of("gzip"):
+        packed = total(
+            whole(record),
+            layer="middleware",
+            detail="django.middleware.gzip.GZipMiddleware",
+            part="stream",
+        )
+        assert packed > 10_000_000
+        notes = run.noted(record, "bulk")
+        assert len(notes) == 3
+        for note in notes:
+            assert_owned(whole(record), note, **view("views.bulk", "stream"))
+
+
 def test_a_collection_is_a_part_of_whoever_allocates(run):
     for record in run.of("collect"):
         (note,) = run.noted(record, "collect")
@@ -200,9 +217,7 @@ def test_upload_in_two_pieces(run):
         assert_waits_for_body(record, answer)
         if run.interface == "wsgi":
             (note,) = run.noted(record, "post")
-            assert_owned(
-                [*record["segments"]], note, layer="server", detail="body", state="wait"
-            )
+            assert_owned([*record["segments"]], note, layer="server", detail="body", state="wait")
 
 
 def assert_waits_for_body(record, answer):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _SERVER: Final = Owner("server")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Piece:
     """A stretch in which a track ran, or waited for nothing we can follow."""
 
@@ -37,7 +37,7 @@ class Piece:
     awaits: Track | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Bridge:
     """A hand-off as marked: `sync_to_async` (`to_loop` false) or `async_to_sync`."""
 
@@ -56,7 +56,7 @@ class Bridge:
     thread_started: bool = False
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Nested:
     """A step of another track that ran on top of this one, in the same thread."""
 
@@ -65,7 +65,7 @@ class Nested:
     track: Track
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Track:
     """One task or thread of a request, and what it did."""
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tracer import frames
 from tracer.analysis.attribution import Worker, attribute
-from tracer.analysis.request import Request
+
+if TYPE_CHECKING:
+    from tracer.analysis.request import Request
 
 
 class MemorySink:

@@ -12,22 +12,31 @@ import json
 import sqlite3
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from tracer import frames
 from tracer.analysis.attribution import Worker, attribute
 from tracer.analysis.blame import Blame
 from tracer.analysis.client import widen
 from tracer.analysis.measurement import SeamStatus
+from tracer.sinks.file import (
+    APPLICATION_ID,
+    FORMAT,
+    RecordingError,
+    check_file,
+    connect,
+    has_log,
+    reading,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from types import TracebackType
 
     from tracer.analysis.request import Client, Request
+    from tracer.timeline import Mark
 
-APPLICATION_ID: Final = 0x74726163
-FORMAT: Final = 1
+__all__ = ["Recording", "RecordingError", "RecordingWriter"]
 
 _SCHEMA: Final = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -39,29 +48,22 @@ CREATE TABLE occupancy (worker INTEGER, frame BLOB NOT NULL);
 """
 
 
-class RecordingError(Exception):
-    """A file that cannot be read as a recording; the message says why in one line."""
-
-
 class RecordingWriter:
     """Writes a new recording; one transaction per batch."""
 
     def __init__(self, path: Path, meta: Mapping[str, Any]) -> None:
         """Create `path`, replacing a recording that is there; nothing else is replaced."""
-        if path.exists():
-            if path.stat().st_size:
-                Recording(path, check_complete=False).close()
-            for suffix in ("", "-wal", "-shm"):
-                Path(f"{path}{suffix}").unlink(missing_ok=True)
+        _make_way(path)
         self._path = path
         self._database = sqlite3.connect(path, isolation_level=None)
         path.chmod(0o600)
-        self._database.execute("PRAGMA journal_mode=WAL")
-        self._database.execute("PRAGMA synchronous=NORMAL")
+        # Before WAL mode, so that the file itself says whose it is, copied at any moment.
         self._database.execute(f"PRAGMA application_id={APPLICATION_ID}")
         self._database.execute(f"PRAGMA user_version={FORMAT}")
         self._database.executescript("BEGIN;" + _SCHEMA + "COMMIT;")
         self._set_meta({**meta, "state": "open"})
+        self._database.execute("PRAGMA journal_mode=WAL")
+        self._database.execute("PRAGMA synchronous=NORMAL")
         self._workers: dict[str, int] = {}
         self._names: dict[str, int] = {}
 
@@ -73,6 +75,7 @@ class RecordingWriter:
         """Take the file up again."""
         self._database = sqlite3.connect(self._path, isolation_level=None, timeout=10)
         self._database.execute("PRAGMA synchronous=NORMAL")
+        self._set_meta({"state": "open"})
 
     def begin(self) -> None:
         """Begin a batch."""
@@ -140,26 +143,21 @@ class Recording:
     def __init__(self, path: Path, *, check_complete: bool = True) -> None:
         """Open `path`; raise `RecordingError` for anything that isn't a whole recording."""
         self.path = path
-        if not path.is_file():
-            message = f"{path}: no such recording"
-            raise RecordingError(message)
-        _check_file(path)
-        try:
-            self._database = sqlite3.connect(f"file:{_quote(path)}?mode=ro", uri=True)
-            self.meta: dict[str, Any] = {
-                key: json.loads(value)
-                for key, value in self._database.execute("SELECT key, value FROM meta")
-            }
-        except sqlite3.Error as error:
-            message = f"{path}: cannot be read as a recording ({error})"
-            raise RecordingError(message) from error
-        if check_complete and self.meta.get("state") != "closed" and not _has_wal(path):
-            message = (
+        check_file(path)
+        logged = has_log(path)
+        with reading(path):
+            self._database = connect(path, logged=logged)
+            rows = self._database.execute("SELECT key, value FROM meta")
+            self.meta: dict[str, Any] = {key: json.loads(value) for key, value in rows}
+            state = self.meta["state"]
+        if check_complete and state != "closed" and not logged:
+            self._database.close()
+            raise RecordingError(
                 f"{path}: a torn copy, taken while the recording was being written; "
                 "copy it after its server has ended"
             )
-            raise RecordingError(message)
-        self._workers = self._read_workers()
+        with reading(path):
+            self._workers = self._read_workers()
 
     @property
     def open(self) -> bool:
@@ -190,33 +188,30 @@ class Recording:
     @property
     def dropped(self) -> int:
         """How many frames workers had no room for."""
-        (dropped,) = self._database.execute("SELECT sum(dropped) FROM worker").fetchone()
-        return int(dropped or 0)
+        with reading(self.path):
+            (dropped,) = self._database.execute("SELECT sum(dropped) FROM worker").fetchone()
+            return int(dropped or 0)
 
     def count(self) -> int:
         """Return how many requests are recorded."""
-        return int(self._database.execute("SELECT count(*) FROM timeline").fetchone()[0])
+        with reading(self.path):
+            return int(self._database.execute("SELECT count(*) FROM timeline").fetchone()[0])
 
     def requests(
         self,
         clients: Mapping[str, Client] | None = None,
         network_floor_ns: int | None = None,
     ) -> Iterator[Request]:
-        """Give every request, attributed; with `clients` (by trace id) only theirs, on their clock."""
-        occupancy = {number: self._occupancy(number) for number in self._workers}
-        rows = self._database.execute("SELECT worker, frame FROM timeline ORDER BY id")
-        for number, blob in rows:
-            worker = self._workers[number]
-            try:
-                head, marks = frames.decode_timeline(zlib.decompress(blob))
-            except (frames.FrameError, zlib.error) as error:
-                message = f"{self.path}: damaged ({error})"
-                raise RecordingError(message) from error
+        """Give every request, attributed; with `clients` (by trace id) theirs, on their clock."""
+        with reading(self.path):
+            occupancy = {number: self._occupancy(number) for number in self._workers}
+        for worker_id, head, marks in self._timelines():
+            worker = self._workers[worker_id]
             client = clients.get(f"{head.trace_id:032x}") if clients is not None else None
             if clients is not None and client is None:
                 continue
             since = min(head.start_ns, client.send_ns) if client else head.start_ns
-            busy = occupancy[number].between(since, head.finish_ns)
+            busy = occupancy[worker_id].between(since, head.finish_ns)
             request = attribute(head, marks, worker, busy)
             if client is not None:
                 earlier = Blame(busy, head.sequence, worker.names).everywhere()
@@ -227,7 +222,7 @@ class Recording:
         """Let go of the file."""
         self._database.close()
 
-    def __enter__(self) -> Recording:
+    def __enter__(self) -> Self:
         """Return itself."""
         return self
 
@@ -239,6 +234,20 @@ class Recording:
     ) -> None:
         """Close."""
         self.close()
+
+    def _timelines(self) -> Iterator[tuple[int, frames.Head, list[Mark]]]:
+        with reading(self.path):
+            rows = self._database.execute(
+                "SELECT worker, frame FROM timeline JOIN worker ON worker.id = worker "
+                "ORDER BY timeline.id"
+            )
+        while True:
+            with reading(self.path):
+                row = rows.fetchone()
+                if row is None:
+                    return
+                head, marks = frames.decode_timeline(zlib.decompress(row[1]))
+            yield row[0], head, marks
 
     def _read_workers(self) -> dict[int, Worker]:
         workers: dict[int, Worker] = {}
@@ -254,9 +263,7 @@ class Recording:
     def _occupancy(self, worker: int) -> _Occupancy:
         rows = self._database.execute("SELECT frame FROM occupancy WHERE worker = ?", (worker,))
         entries = [
-            entry
-            for (blob,) in rows
-            for entry in frames.decode_occupancy(zlib.decompress(blob))
+            entry for (blob,) in rows for entry in frames.decode_occupancy(zlib.decompress(blob))
         ]
         return _Occupancy(entries)
 
@@ -277,27 +284,18 @@ class _Occupancy:
         return self._entries[first:last] + [e for e in tail if e.start_ns < end_ns]
 
 
-def _check_file(path: Path) -> None:
-    """Tell what isn't a recording from what is a part of one, before SQLite guesses."""
-    with path.open("rb") as file:
-        header = file.read(100)
-    if not header.startswith(b"SQLite format 3\0") or len(header) < 100:  # noqa: PLR2004
-        what = "empty" if not header else "not a recording"
-        message = f"{path}: {what}"
-        raise RecordingError(message)
-    if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
-        message = f"{path}: not a recording of tracer's"
-        raise RecordingError(message)
-    page_size = int.from_bytes(header[16:18], "big")
-    page_size = 65536 if page_size == 1 else page_size
-    if path.stat().st_size < page_size * int.from_bytes(header[28:32], "big"):
-        message = f"{path}: a torn copy, truncated"
-        raise RecordingError(message)
-
-
-def _has_wal(path: Path) -> bool:
-    return Path(f"{path}-wal").exists()
-
-
-def _quote(path: Path) -> str:
-    return str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+def _make_way(path: Path) -> None:
+    """Remove a recording that is there; refuse to touch anything else."""
+    if not path.exists():
+        return
+    if path.is_dir():
+        raise RecordingError(f"{path}: a directory, not replaced")
+    if not path.is_file():
+        raise RecordingError(f"{path}: no regular file, not replaced")
+    if path.stat().st_size:
+        try:
+            Recording(path, check_complete=False).close()
+        except RecordingError as error:
+            raise RecordingError(f"{error}; not replaced") from error
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{path}{suffix}").unlink(missing_ok=True)

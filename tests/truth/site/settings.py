@@ -12,20 +12,22 @@ INSTALLED_APPS = ["rest_framework"]
 STACKS = {
     "none": [],
     "all": [
-        f"{HERE}.middleware.{name}"
-        for name in (
-            "SyncClass",
-            "Mixin",
-            "AsyncClass",
-            "both_function",
-            "sync_function",
-            "BothClass",
-            "async_function",
-            "StreamWrapper",
-        )
+        "django.middleware.gzip.GZipMiddleware",
+        *(
+            f"{HERE}.middleware.{name}"
+            for name in (
+                "SyncClass",
+                "Mixin",
+                "AsyncClass",
+                "both_function",
+                "sync_function",
+                "BothClass",
+                "async_function",
+                "StreamWrapper",
+            )
+        ),
     ],
     "sync": [f"{HERE}.middleware.sync_function"],
-    "gzip": ["django.middleware.gzip.GZipMiddleware"],
 }
 MIDDLEWARE = STACKS[os.environ.get("TRUTH_STACK", "none")]
 ROOT_URLCONF = f"{HERE}.urls"

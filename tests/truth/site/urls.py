@@ -15,7 +15,7 @@ urlpatterns = [
     path("collect/", views.collect),
     *(
         path(f"{name}/", getattr(views, name))
-        for name in ("stream", "upload", "handled", "unhandled", "missing", "empty", "endless")
+        for name in ("bulk", "stream", "upload", "handled", "unhandled", "missing", "empty", "endless")
     ),
     *(
         path(f"loop/{name}/", getattr(loop_views, name))

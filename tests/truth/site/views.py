@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import time
 
 from django.http import Http404, HttpResponse, JsonResponse, StreamingHttpResponse
@@ -83,6 +84,18 @@ def stream(_request):
         for _ in range(3):
             spend("stream")
             yield b"x" * 100
+
+    return StreamingHttpResponse(chunks())
+
+
+def bulk(_request):
+    """Stream what no compression makes smaller."""
+    data = os.urandom(1_000_000)
+
+    def chunks():
+        for _ in range(3):
+            spend("bulk")
+            yield data
 
     return StreamingHttpResponse(chunks())
 
