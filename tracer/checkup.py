@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tracer.probes import all_probes
@@ -36,7 +37,7 @@ def seam_statuses(settings: str | None) -> list[dict[str, Any]]:
     environment = dict(os.environ)
     if settings:
         environment["DJANGO_SETTINGS_MODULE"] = settings
-    tried = subprocess.run(  # noqa: S603 - our own module
+    tried = subprocess.run(
         [sys.executable, "-m", "tracer.checkup"],
         env=environment,
         capture_output=True,
@@ -97,7 +98,7 @@ def _set_up_django() -> None:
     if os.environ.get("DJANGO_SETTINGS_MODULE"):
         import django  # noqa: PLC0415
 
-        sys.path.insert(0, str(os.getcwd()))
+        sys.path.insert(0, str(Path.cwd()))
         django.setup()
     elif not settings.configured:
         settings.configure()

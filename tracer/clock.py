@@ -17,15 +17,13 @@ def wall_offset_ns() -> int:
     The two clocks are read around each other three times and the closest pair wins,
     so a preemption between the reads doesn't end up in every timestamp.
     """
-    best: tuple[int, int] | None = None
+    pairs: list[tuple[int, int]] = []
     for _ in range(3):
         before = now()
         wall = time.time_ns()
         after = now()
-        if best is None or after - before < best[0]:
-            best = (after - before, wall - (before + after) // 2)
-    assert best is not None
-    return best[1]
+        pairs.append((after - before, wall - (before + after) // 2))
+    return min(pairs)[1]
 
 
 def boot_id() -> str:

@@ -119,21 +119,10 @@ def decode_timeline(frame: bytes) -> tuple[Head, list[Mark]]:
     stream = iter(numbers)
     head = Head(
         *fields[:4],
-        trace_id=fields[4] << 64 | fields[5],
-        parent_span_id=fields[6] if has_parent else None,
-        weight=fields[7],
-        connection=fields[8],
-        status=fields[9],
-        server=fields[10],
-        interface=fields[11],
-        loop=fields[12],
-        http=fields[13],
-        method=fields[14],
-        route=fields[15],
-        view=fields[16],
-        outcome=fields[17],
-        error_type=fields[18],
-        path=path or None,
+        fields[4] << 64 | fields[5],
+        fields[6] if has_parent else None,
+        *fields[7:19],
+        path or None,
     )
     return head, list(zip(stream, stream, stream, stream, strict=True))
 

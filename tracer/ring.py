@@ -13,10 +13,10 @@ import json
 import mmap
 import os
 import struct
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from collections.abc import Iterator
 
 MAGIC: Final = b"tracer01"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+import sys
 from threading import get_ident as ident
 from typing import TYPE_CHECKING, Any
 
@@ -153,9 +154,7 @@ def mark_at(timeline: Timeline, entry: Mark) -> None:
         disarm(timeline)
 
 
-def disarm(
-    timeline: Timeline | None, what: str = "recording a mark"
-) -> Callable[[Mark], None]:
+def disarm(timeline: Timeline | None, what: str = "recording a mark") -> Callable[[Mark], None]:
     """Take no more marks of this request, and say so once per cause.
 
     Return what takes a mark and drops it.
@@ -165,7 +164,8 @@ def disarm(
         timeline.numbers.clear()
     if what not in _warned:
         _warned.add(what)
-        _logger.warning("tracer: %s failed; the request goes on untraced", what, exc_info=True)
+        message = "tracer: %s failed; the request goes on untraced"
+        _logger.warning(message, what, exc_info=sys.exc_info())
     return discard
 
 

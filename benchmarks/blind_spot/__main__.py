@@ -57,12 +57,12 @@ def measure(command: str) -> tuple[float, float, dict[str, float]]:
 def main() -> None:
     """Measure both servers and print the table."""
     shown = [layer for layer in LAYERS if layer != "network"]
-    print("| server | cProfile's total | the request | " + " | ".join(shown) + " |")  # noqa: T201
-    print("|---" * (3 + len(shown)) + "|")  # noqa: T201
+    print("| server | cProfile's total | the request | " + " | ".join(shown) + " |")
+    print("|---" * (3 + len(shown)) + "|")
     for name, command in CASES.items():
         profiled, window, layers = measure(command)
         cells = " | ".join(f"{layers[layer]:.0f}" for layer in shown)
-        print(f"| {name} | {profiled:.0f} | {window:.0f} | {cells} |")  # noqa: T201
+        print(f"| {name} | {profiled:.0f} | {window:.0f} | {cells} |")
 
 
 if __name__ == "__main__":

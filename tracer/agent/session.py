@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 import tracer
 from tracer.setup import RECORD_PATHS, RING_DIRECTORY, SAMPLE
@@ -61,7 +61,7 @@ class Session:
             self._open = False
             _ask(self._directory / SOCKET, b"close")
 
-    def __enter__(self) -> Session:
+    def __enter__(self) -> Self:
         """Return itself."""
         return self
 

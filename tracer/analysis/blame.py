@@ -46,9 +46,7 @@ class Blame:
             for entry in entries
         ]
 
-    def others(
-        self, start_ns: int, end_ns: int, thread: int | None
-    ) -> list[tuple[int, int, str]]:
+    def others(self, start_ns: int, end_ns: int, thread: int | None) -> list[tuple[int, int, str]]:
         """Return who had a thread in an interval: clipped, in order, without overlap."""
         found: list[tuple[int, int, str]] = []
         cursor = start_ns

@@ -15,8 +15,6 @@ from tracer.analysis.tiling import sum_layers, tile
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from tracer.frames import Busy
-
 BREATH_NS: Final = 150_000
 """A worker that rests for less than this between two callbacks hasn't been idle."""
 

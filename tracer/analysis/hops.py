@@ -67,12 +67,11 @@ def _cut_to_thread(bridge: Bridge) -> list[Cut]:
     submit = _within(bridge.submit_ns, start, end, end)
     submitted = _within(bridge.submitted_ns, submit, end, submit)
     cuts = [Cut(start, submit, "prepare")]
-    run = bridge.run.start_ns if bridge.run is not None else None
-    if run is None or run >= end:
+    track = bridge.run
+    if track is None or track.start_ns is None or track.start_ns >= end:
         return [*cuts, Cut(submit, submitted, "submit"), Cut(submitted, end, "queue")]
-    assert bridge.run is not None
-    run = max(run, submit)
-    ran = _within(bridge.run.end_ns, run, end, end)
+    run = max(track.start_ns, submit)
+    ran = _within(track.end_ns, run, end, end)
     if run < submitted:
         cuts += [Cut(submit, run, "submit"), Cut(run, ran, "run"), Cut(ran, submitted, "submit")]
     else:

@@ -20,11 +20,7 @@ def tile(segments: Iterable[Segment], start_ns: int, end_ns: int) -> tuple[Segme
     tiled: list[Segment] = []
     cursor = start_ns
     for segment in segments:
-        low, high = segment.start_ns, segment.end_ns
-        if low < cursor:
-            low = cursor
-        if high > end_ns:
-            high = end_ns
+        low, high = max(segment.start_ns, cursor), min(segment.end_ns, end_ns)
         if low >= high:
             continue
         if low > cursor:

@@ -18,7 +18,7 @@ _MARKS: Final = {"installed": "+", "absent": ".", "refused": "!"}
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def doctor(settings: str | None, *, as_json: bool) -> None:
     """Try every seam in this environment; exit 1 if one is refused."""
-    from tracer.checkup import seam_statuses  # noqa: PLC0415 - see `main`
+    from tracer.checkup import seam_statuses
 
     try:
         statuses = seam_statuses(settings)
@@ -39,8 +39,6 @@ def _print(statuses: list[dict[str, Any]]) -> None:
             click.echo(f"\n{probe}")
         reason = f"  ({seam['reason']})" if seam["reason"] else ""
         click.echo(f"  {_MARKS[seam['status']]} {seam['seam']}  {seam['status']}{reason}")
-    counts = {
-        status: sum(seam["status"] == status for seam in statuses) for status in _MARKS
-    }
+    counts = {status: sum(seam["status"] == status for seam in statuses) for status in _MARKS}
     summary = ", ".join(f"{count} {status}" for status, count in counts.items())
     click.echo(f"\n{len(statuses)} seams: {summary}")

@@ -11,6 +11,8 @@ from tracer.commands import BadInputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+    from typing import TextIO
 
     from tracer.analysis.measurement import Measurement
     from tracer.analysis.request import Request
@@ -34,11 +36,9 @@ if TYPE_CHECKING:
     default="-",
     show_default=True,
 )
-def report(
-    recording: Path, form: str, wanted: str | None, route: str | None, output: Path
-) -> None:
+def report(recording: Path, form: str, wanted: str | None, route: str | None, output: Path) -> None:
     """Print what a RECORDING says; it may still be being written."""
-    from tracer.sinks.recording import RecordingError  # noqa: PLC0415 - see `main`
+    from tracer.sinks.recording import RecordingError
 
     try:
         with _open(recording) as opened:
@@ -62,8 +62,8 @@ def report(
 
 def _open(path: Path) -> Recording:
     """Open a recording; one that is being written is brought up to date first."""
-    from tracer.agent.session import sync_with  # noqa: PLC0415
-    from tracer.sinks.recording import Recording  # noqa: PLC0415
+    from tracer.agent.session import sync_with
+    from tracer.sinks.recording import Recording
 
     opened = Recording(path)
     if opened.open and "socket" in opened.meta:
@@ -95,9 +95,9 @@ def _choose(requests: list[Request], wanted: str | None, recording: Path) -> Req
 
 
 def _write_lines(requests: Iterator[Request], output: Path) -> None:
-    from tracer.reports.json import jsonl  # noqa: PLC0415
+    from tracer.reports.json import jsonl
 
-    with click.open_file(str(output), "w", encoding="utf-8") as stream:
+    with _stream(output) as stream:
         jsonl(requests, stream)
 
 
@@ -110,17 +110,17 @@ def _print(  # noqa: PLR0913 - one a question the command line asks
     *,
     named: bool,
 ) -> None:
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console
 
-    from tracer.analysis.summary import report_document  # noqa: PLC0415
-    from tracer.reports.html import write_html  # noqa: PLC0415
-    from tracer.reports.json import dump  # noqa: PLC0415
-    from tracer.reports.terminal import render_report, render_request  # noqa: PLC0415
+    from tracer.analysis.summary import report_document
+    from tracer.reports.html import write_html
+    from tracer.reports.json import dump
+    from tracer.reports.terminal import render_report, render_request
 
     measurement = _measurement(opened, requests)
     document: dict[str, Any] = report_document(measurement)
     if form == "json":
-        with click.open_file(str(output), "w", encoding="utf-8") as stream:
+        with _stream(output) as stream:
             dump(document, stream)
         return
 
@@ -135,12 +135,17 @@ def _print(  # noqa: PLR0913 - one a question the command line asks
         write_html(target, render, f"tracer report of {opened.path.name}")
         click.echo(str(target), err=True)
         return
-    with click.open_file(str(output), "w", encoding="utf-8") as stream:
+    with _stream(output) as stream:
         render(Console(file=stream, width=None if stream.isatty() else 100))
 
 
+def _stream(output: Path) -> AbstractContextManager[TextIO]:
+    opened: AbstractContextManager[TextIO] = click.open_file(str(output), "w", encoding="utf-8")  # type: ignore[assignment]
+    return opened
+
+
 def _measurement(opened: Recording, requests: list[Request]) -> Measurement:
-    from tracer.analysis.measurement import Measurement, Round  # noqa: PLC0415
+    from tracer.analysis.measurement import Measurement, Round
 
     errors = sum((request.status or 0) >= 500 for request in requests)  # noqa: PLR2004
     notes = [] if not opened.open else ["the recording is still open: requests may follow"]

@@ -39,7 +39,7 @@ def run(recording: Path, sample: float, *, record_paths: bool, command: tuple[st
     tracer run --record site.tracer -- gunicorn mysite.wsgi
     tracer report site.tracer
     """  # noqa: D301 - click's own mark for a paragraph to leave alone
-    from tracer.agent.session import AgentError, open_session  # noqa: PLC0415 - see `main`
+    from tracer.agent.session import AgentError, open_session
 
     program = shutil.which(command[0])
     if program is None:

@@ -13,7 +13,7 @@ class _Trigger:
     """Installs the tracer when the first package with seams is about to be imported."""
 
     @classmethod
-    def find_spec(cls, name, path=None, target=None):  # noqa: ANN001, ANN206, ARG003
+    def find_spec(cls, name: str, _path: object = None, _target: object = None) -> None:
         if name in _MODULES:
             sys.meta_path.remove(cls)
             try:
@@ -22,13 +22,12 @@ class _Trigger:
                 install()
             except Exception as error:  # noqa: BLE001 - the program starts as without us
                 sys.stderr.write(f"tracer: not installed: {error!r}\n")
-        return None
 
 
 sys.meta_path.insert(0, _Trigger)
 
 
-def _run_hidden():  # noqa: ANN202
+def _run_hidden() -> None:
     from importlib.machinery import PathFinder  # noqa: PLC0415
     from importlib.util import module_from_spec  # noqa: PLC0415
 
