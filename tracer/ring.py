@@ -16,8 +16,8 @@ import struct
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from collections.abc import Iterator
+    from pathlib import Path
 
 MAGIC: Final = b"tracer01"
 CAPACITY: Final = 16 * 1024 * 1024

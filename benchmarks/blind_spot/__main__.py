@@ -1,4 +1,4 @@
-"""`python -m benchmarks.blind_spot`: one Markdown table, both figures of the same requests."""
+"""`python -m benchmarks.blind_spot [REQUESTS]`: a Markdown table, both figures side by side."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CASES = {
 WARM, COUNTED = 50, 200
 
 
-def measure(command: str) -> tuple[float, float, dict[str, float]]:
+def measure(command: str, counted: int) -> tuple[float, float, dict[str, float]]:
     """Return medians in µs: cProfile's total, the window, and each layer."""
     base = {**os.environ, "DJANGO_SETTINGS_MODULE": "benchmarks.blind_spot.settings"}
     with tempfile.TemporaryDirectory() as directory:
@@ -36,7 +36,7 @@ def measure(command: str) -> tuple[float, float, dict[str, float]]:
             ) as server,
         ):
             server.wait_ready("/test/")
-            for number in range(WARM + COUNTED):
+            for number in range(WARM + counted):
                 connection = http.client.HTTPConnection("127.0.0.1", server.port)
                 connection.request("GET", "/test/")
                 response = connection.getresponse()
@@ -45,7 +45,7 @@ def measure(command: str) -> tuple[float, float, dict[str, float]]:
                 if number >= WARM:
                     profiled.append(int(response.headers["X-cProfile-Total-ns"]))
         with Recording(path) as recording:
-            requests = [r for r in recording.requests() if r.route == "test/"][-COUNTED:]
+            requests = [r for r in recording.requests() if r.route == "test/"][-counted:]
     window = statistics.median(request.duration_ns for request in requests)
     layers = {
         layer: statistics.median(request.layers[layer] for request in requests) / 1000
@@ -56,11 +56,12 @@ def measure(command: str) -> tuple[float, float, dict[str, float]]:
 
 def main() -> None:
     """Measure both servers and print the table."""
+    counted = int(sys.argv[1]) if len(sys.argv) > 1 else COUNTED
     shown = [layer for layer in LAYERS if layer != "network"]
     print("| server | cProfile's total | the request | " + " | ".join(shown) + " |")
     print("|---" * (3 + len(shown)) + "|")
     for name, command in CASES.items():
-        profiled, window, layers = measure(command)
+        profiled, window, layers = measure(command, counted)
         cells = " | ".join(f"{layers[layer]:.0f}" for layer in shown)
         print(f"| {name} | {profiled:.0f} | {window:.0f} | {cells} |")
 

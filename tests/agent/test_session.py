@@ -16,7 +16,8 @@ from tracer.agent.session import AgentError, open_session, sync_with
 from tracer.ring import RingWriter
 from tracer.setup import RING_DIRECTORY
 from tracer.sinks.recording import Recording
-from tracer.timeline import DONE, LAST, ROOT as ROOT_TRACK, STEP, Timeline
+from tracer.timeline import DONE, LAST, STEP, Timeline
+from tracer.timeline import ROOT as ROOT_TRACK
 
 
 @pytest.fixture

@@ -112,7 +112,7 @@ def _blocking(client):
                 "/loop/hop/?ms=40&how=sleep&sensitive=1",
                 "/loop/hop/?ms=5&sensitive=1",
                 apart_s=0.015,
-            )  # fmt: skip
+            )
         )
     return {
         "blocked": [pair[0] for pair in blocked],

@@ -89,7 +89,7 @@ def check(run, scenario, owners, *, only=None):
         pairs = [
             (
                 total(whole(record), **owner),
-                sum(n.ns for other in same for n in run.noted(record, other)),
+                [note for other in same for note in run.noted(record, other)],
             )
             for record in run.of(scenario)
         ]

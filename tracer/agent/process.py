@@ -12,14 +12,16 @@ import select
 import shutil
 import signal
 import socket
+import sqlite3
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tracer.agent.session import SOCKET
+from tracer.agent.session import SOCKET, sync_with
+from tracer.frames import is_whole
 from tracer.ring import RingError, RingReader
-from tracer.sinks.recording import RecordingError, RecordingWriter
+from tracer.sinks.recording import Recording, RecordingError, RecordingWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +41,7 @@ class Agent:
         self._rings: dict[str, RingReader] = {}
         self._refused: set[str] = set()
         self._described: dict[str, object] = {}
+        self._damaged: dict[str, int] = {}
 
     def drain(self) -> int:
         """Write everything the rings hold; return how many frames there were."""
@@ -60,18 +63,21 @@ class Agent:
         return any(Path(f"/proc/{ring.pid}").exists() for ring in self._rings.values())
 
     def _drain_one(self, name: str, ring: RingReader) -> int:
-        frames = list(ring.frames())
-        state = (bool(frames), ring.dropped)
-        if not frames and self._described.get(name) == state:
+        found = list(ring.frames())
+        whole = [(kind, frame) for kind, frame in found if is_whole(kind, frame)]
+        damaged = self._damaged.get(name, 0) + len(found) - len(whole)
+        self._damaged[name] = damaged
+        dropped = ring.dropped + damaged
+        if not found and self._described.get(name) == dropped:
             return 0
-        self._described[name] = (False, ring.dropped)
-        self._recording.worker(name, ring.description(), ring.dropped)
+        self._described[name] = dropped
+        self._recording.worker(name, ring.description(), dropped)
         names = ring.names(self._recording.known_names(name))
         if names:
             self._recording.names(name, names)
-        for kind, frame in frames:
+        for kind, frame in whole:
             self._recording.frame(name, kind, frame)
-        return len(frames)
+        return len(found)
 
     def _find_rings(self) -> None:
         for entry in os.scandir(self._directory):
@@ -131,14 +137,19 @@ def main(arguments: list[str]) -> int:
         return 2
     path, directory, pid = Path(arguments[1]), Path(arguments[2]), int(arguments[3])
     try:
+        _refuse_another_agents(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listener.bind(str(directory / SOCKET))
         listener.listen(8)
         recording = RecordingWriter(path, {"socket": str(directory / SOCKET)})
         watched = _pidfd(pid)
-    except (OSError, RecordingError) as error:
+    except RecordingError as error:
         sys.stderr.write(f"{error}\n")
+        return 2
+    except (OSError, sqlite3.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        sys.stderr.write(f"{path}: cannot be written ({reason})\n")
         return 2
     recording.suspend()
     if os.fork():
@@ -147,6 +158,17 @@ def main(arguments: list[str]) -> int:
     _detach()
     _run(recording, directory, listener, watched)
     return 0
+
+
+def _refuse_another_agents(path: Path) -> None:
+    """Raise `RecordingError` if another agent is writing this recording right now."""
+    try:
+        with Recording(path, check_complete=False) as there:
+            address = str(there.meta.get("socket", "")) if there.open else ""
+    except RecordingError:
+        return
+    if address and sync_with(address):
+        raise RecordingError(f"{path}: is being written by another run")
 
 
 def _run(

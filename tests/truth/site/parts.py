@@ -41,7 +41,7 @@ class Rendered(TemplateResponse):
 
 def use_all():
     """Query, template, cache and lazy object, one after the other."""
-    from django.core.cache import cache  # noqa: PLC0415 - where it is used
+    from django.core.cache import cache
 
     with connection.cursor() as cursor:
         cursor.execute("SELECT truth_spend()")
