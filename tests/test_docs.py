@@ -120,7 +120,8 @@ def test_a_documented_command_works(command, site):
         case ["tracer", *_]:
             run(command, site)
         case ["make", target]:
-            subprocess.run([shutil.which("make"), "-n", target], cwd=ROOT, check=True, capture_output=True)
+            words = [shutil.which("make"), "-n", target]
+            subprocess.run(words, cwd=ROOT, check=True, capture_output=True)
         case ["pip", "install", name]:
             assert f'name = "{name}"' in (ROOT / "pyproject.toml").read_text()
         case ["python", "-m", module]:

@@ -128,12 +128,14 @@ def test_what_a_process_says_of_itself_is_json_and_names_its_seams(clean, librar
 
 
 def test_broken_metadata_of_a_library_does_not_keep_a_process_from_describing_itself(
-    clean, monkeypatch
+    clean, monkeypatch, request
 ):
     def broken(_name):
         raise KeyError("Version")
 
     monkeypatch.setattr("importlib.metadata.version", broken)
+    setup._version.cache_clear()
+    request.addfinalizer(setup._version.cache_clear)
     recorder = tracer.install(MemorySink(), ())
     assert recorder.describe()["environment"]["django"] is None
 

@@ -31,7 +31,7 @@ def trace_middleware(recorder: Recorder, middleware: Any, path: str) -> Callable
         method = getattr(middleware, phase, None)
         if isinstance(method, MethodType):
             setattr(middleware, phase, trace_method(recorder, method, path, phase))
-    return _named(scoped(middleware, recorder.owner("middleware", path)), path)
+    return named(scoped(middleware, recorder.owner("middleware", path)), path)
 
 
 def trace_method(
@@ -39,12 +39,16 @@ def trace_method(
 ) -> Callable[..., Any]:
     """Return a middleware's method with its time given to that phase of it."""
     owner = recorder.owner("middleware", path, None, phase)
-    return _named(scoped(method, owner), f"{path}.{phase}")
+    return named(scoped(method, owner), f"{path}.{phase}")
 
 
-def trace_glue(recorder: Recorder, inner: Callable[..., Any], path: str | None) -> Any:
-    """Return Django's wrapper around a link with its own time given to the handler."""
-    return _named(scoped(inner, recorder.owner("handler", "middleware chain")), path or _INNERMOST)
+def trace_innermost(recorder: Recorder, inner: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the chain's innermost link, Django's own, with its time given to the handler.
+
+    Django's wrapper around each other link only passes on: what it takes, some 0.3 µs,
+    goes to the middleware above it. Its handling of exceptions has a seam of its own.
+    """
+    return named(scoped(inner, recorder.owner("handler", "get_response")), _INNERMOST)
 
 
 def is_hook(method: object) -> bool:
@@ -68,7 +72,7 @@ def instrument_built(recorder: Recorder, handler: Any, paths: list[str]) -> None
         cell = _cell_of(inner, "get_response")
         link = cell.cell_contents
         if getattr(link, "__self__", None) is handler:
-            _put(chain, inner, trace_glue(recorder, inner, None), replace)
+            _put(chain, inner, trace_innermost(recorder, inner), replace)
             break
         path = _path_of(link, remaining)
         if path is None:
@@ -77,7 +81,7 @@ def instrument_built(recorder: Recorder, handler: Any, paths: list[str]) -> None
         owners[id(link)] = path
         found = _next_link(link)
         cell.cell_contents = trace_middleware(recorder, link, path)
-        _put(chain, inner, trace_glue(recorder, inner, path), replace)
+        named(inner, path)
         if found is None:
             _note_unreached(recorder, remaining)
             break
@@ -126,7 +130,7 @@ def _unwrap(link: Any) -> Any:
 
 
 def _is_inner(function: Any) -> bool:
-    return isinstance(function, FunctionType) and function.__code__.co_qualname == _INNER
+    return isinstance(function, FunctionType) and str(function.__code__.co_qualname) == _INNER
 
 
 def _is_traced(function: Any) -> bool:
@@ -175,6 +179,7 @@ def _note_unreached(recorder: Recorder, remaining: Iterator[str]) -> None:
         recorder.problem(f"middleware:{path}", "absent", "the chain was built before the tracer")
 
 
-def _named(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+def named(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """Return the function, known by the name that people have for it."""
     setattr(function, NAME_ATTRIBUTE, name)
     return function

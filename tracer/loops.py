@@ -23,7 +23,7 @@ from tracer.timeline import (
     TIMER_DUE,
     Timeline,
 )
-from tracer.tracks import follow_task, is_followed
+from tracer.tracks import LISTENING, PLAIN, WAITING, follow_task, is_followed
 
 if TYPE_CHECKING:
     import asyncio
@@ -46,7 +46,9 @@ def watch(recorder: Recorder, loop: asyncio.AbstractEventLoop) -> None:
     """Stand in for the scheduling methods of a loop."""
     seams = loop.__dict__
     seams["create_task"] = _create_task(recorder, loop.create_task)
-    seams["call_soon"] = _call_soon(loop.call_soon)
+    seams[PLAIN] = loop.call_soon
+    seams[LISTENING] = _call_soon(loop.call_soon)
+    seams[WAITING] = 0
     seams["call_soon_threadsafe"] = _call_soon_threadsafe(loop.call_soon_threadsafe)
 
 

@@ -26,10 +26,17 @@ class Sites:
         """Name sites in `recorder`'s table."""
         self._recorder = recorder
         self._known: dict[tuple[CodeType, object], int] = {}
+        self._ours: dict[CodeType, bool] = {}
 
     def of(self, frame: FrameType | None, function: Any) -> int:
         """Return the name id of a hand-off of `function`, asked for in `frame`."""
-        while frame is not None and _is_ours(frame):
+        ours = self._ours
+        while frame is not None:
+            own = ours.get(frame.f_code)
+            if own is None:
+                own = ours[frame.f_code] = _is_ours(frame)
+            if not own:
+                break
             frame = frame.f_back
         if frame is None:
             return self._recorder.name(f"? → {describe(function)}")
@@ -64,5 +71,5 @@ def describe(function: Any) -> str:
 
 
 def _is_ours(frame: FrameType) -> bool:
-    name = frame.f_globals.get("__name__", "")
+    name = str(frame.f_globals.get("__name__", ""))
     return name == _OWN_PACKAGE or name.startswith(_OWN_PACKAGE + ".")

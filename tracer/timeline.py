@@ -106,6 +106,7 @@ class Timeline:
         "children",
         "connection",
         "error_type",
+        "handing",
         "http",
         "ids",
         "interface",
@@ -148,6 +149,7 @@ class Timeline:
         self.outcome = 0
         self.error_type = 0
         self.last_ns = 0
+        self.handing = 0
         self.streams = 0
         self.weight = 1.0
 

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from tracer.recorder import Recorder
     from tracer.timeline import Timeline
 
+WAITING: Final = "_tracer_waiting"
+LISTENING: Final = "_tracer_call_soon"
+PLAIN: Final = "_tracer_plain_call_soon"
+"""On a watched loop: how many traced tasks wait, `call_soon` for then, and for else."""
+
 _CALLBACK_DEPTH: Final = 3
 
 
@@ -65,12 +70,16 @@ def follow_task(
     track = next(timeline.ids)
     mark(timeline, SPAWN, track)
     wrapped = followed(coroutine, timeline, track)
-    wrapped.__name__ = getattr(coroutine, "__name__", wrapped.__name__)
-    wrapped.__qualname__ = getattr(coroutine, "__qualname__", wrapped.__qualname__)
+    _take_name(wrapped, coroutine)
     task = create(wrapped, **kwargs)
     if not task.done():
         timeline.children.append((weakref.ref(task), track))
     return task
+
+
+def _take_name(wrapped: Any, coroutine: Any) -> None:
+    wrapped.__name__ = getattr(coroutine, "__name__", wrapped.__name__)
+    wrapped.__qualname__ = getattr(coroutine, "__qualname__", wrapped.__qualname__)
 
 
 def is_followed(coroutine: object) -> bool:
@@ -89,11 +98,43 @@ def _begin(timeline: Timeline) -> None:
         disarm(timeline, "following a task")
 
 
+class _Waiting:
+    """Whether a task waits for something of which only `call_soon` tells when it was over.
+
+    A hand-off tells by itself. So the loop's `call_soon` is stood in for only while
+    some traced task waits for anything else: it is called four times a hand-off.
+    """
+
+    __slots__ = ("_begun", "_seams")
+
+    def __init__(self) -> None:
+        self._seams = asyncio.get_running_loop().__dict__
+        self._begun = False
+
+    def begin(self) -> None:
+        seams = self._seams
+        count = seams.get(WAITING)
+        if count is not None:
+            self._begun = True
+            seams[WAITING] = count + 1
+            if not count:
+                seams["call_soon"] = seams[LISTENING]
+
+    def end(self) -> None:
+        if self._begun:
+            self._begun = False
+            seams = self._seams
+            seams[WAITING] -= 1
+            if not seams[WAITING]:
+                seams["call_soon"] = seams[PLAIN]
+
+
 @types.coroutine
 def _steps(
     coroutine: Coroutine[Any, Any, Any], timeline: Timeline, track: int
 ) -> Generator[Any, Any, Any]:
     here = ident()
+    waiting = _Waiting()
     send = coroutine.send
     thrown: BaseException | None = None
     mark(timeline, STEP, track)
@@ -102,7 +143,11 @@ def _steps(
             future = send(None) if thrown is None else coroutine.throw(thrown)
             mark(timeline, YIELD, id(future))
             if timeline.children:
-                _mark_awaited(timeline, future, here, track)
+                _mark_awaited(timeline, future, track)
+            if timeline.handing == here:
+                timeline.handing = 0
+            else:
+                waiting.begin()
             thrown = None
             try:
                 yield future
@@ -111,6 +156,8 @@ def _steps(
                 raise
             except BaseException as error:  # noqa: BLE001 - handed to the coroutine
                 thrown = error
+            finally:
+                waiting.end()
             mark(timeline, STEP, track)
     except StopIteration as stop:
         return stop.value
@@ -119,7 +166,7 @@ def _steps(
         mark(timeline, DONE, track)
 
 
-def _mark_awaited(timeline: Timeline, future: object, here: int, track: int) -> None:
+def _mark_awaited(timeline: Timeline, future: object, track: int) -> None:
     """Mark which one task of this request the future waits for, if it is just one."""
     try:
         awaited = 0

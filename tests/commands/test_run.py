@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,7 @@ def test_a_killed_server_leaves_a_recording_that_is_whole_and_no_agent(path, env
     before = set(RINGS.glob("tracer-*"))
     with Server(served(path, name), env, tmp_path / "log") as server:
         assert [server.ask("/test/")[0] for _ in range(3)] == [200] * 3
+        time.sleep(0.3)  # what follows a response is a part of the record
         server.stop(signal.SIGKILL)
     assert ended(path)
     assert len(requests_in(path)) == 3
@@ -81,11 +84,13 @@ def test_after_its_agent_was_killed_the_server_serves_on(path, env, tmp_path):
         assert server.ask("/test/")[0] == 200
         assert len(requests_in(path)) == 1
         (pid,) = agents_of(path)
+        rings = Path(Path(f"/proc/{pid}/cmdline").read_text().split("\0")[4])
         os.kill(pid, signal.SIGKILL)
         assert [server.ask("/test/")[0] for _ in range(20)] == [200] * 20
         assert len(requests_in(path)) == 1
         server.stop(signal.SIGTERM)
     assert len(requests_in(path)) == 1
+    shutil.rmtree(rings)
 
 
 def test_the_command_keeps_pid_output_exit_code_and_signals(path):
@@ -128,7 +133,7 @@ def test_a_program_without_a_server_imports_nothing_of_ours(path):
         (["--sample", "nan", "--", "true"], "--sample"),
         (["--sample", "many", "--", "true"], "--sample"),
         (["--record"], "--record"),
-        (["--record", "", "--", "true"], "--record"),
+        (["--record", "", "--", "true"], "not replaced"),
         (["--"], "COMMAND"),
         ([], "COMMAND"),
         (["--record", "/", "--", "true"], "directory"),
@@ -137,6 +142,7 @@ def test_a_program_without_a_server_imports_nothing_of_ours(path):
         (["--", "/"], "command not found"),
         (["--", ""], "command not found"),
         (["--", sys.executable, "-I", "-m", "uvicorn"], "-I"),
+        (["--", sys.executable, "-uE", "-m", "uvicorn"], "-E"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_2(tmp_path, arguments, said):
@@ -160,9 +166,20 @@ def test_a_file_that_is_no_recording_is_never_overwritten(path, content):
     assert path.read_text() == content
 
 
+def test_a_command_that_is_no_program_is_exit_2_and_leaves_no_agent(path, tmp_path):
+    (tmp_path / "script").write_text("no shebang")
+    (tmp_path / "script").chmod(0o700)
+    done = traced(path, str(tmp_path / "script"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"Error: {tmp_path / 'script'}: cannot be run")
+    assert ended(path)
+
+
 def test_a_server_that_cannot_start_says_so_itself_and_leaves_no_agent(path, env):
-    done = traced(path, sys.executable, "-m", "uvicorn", "no_such_module:app", env=env)
-    assert done.returncode == 1
+    command = (sys.executable, "-m", "uvicorn", "no_such_module:app")
+    alone = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    done = traced(path, *command, env=env)
+    assert (done.returncode, done.stderr) == (alone.returncode, alone.stderr)
     assert "no_such_module" in done.stderr
     assert ended(path)
 

@@ -1,4 +1,4 @@
-"""The agent itself: `python -m tracer.agent.process RECORDING DIRECTORY PID`.
+"""The agent itself: `python -m tracer.agent.process RECORDING DIRECTORY PID COMMAND`.
 
 It polls the rings of a directory, writes what it finds in batches, and ends when the
 process it belongs to has ended and the workers' rings are empty.
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _POLL_S: Final = 0.05
 _GRACE_S: Final = 5.0
-_ARGUMENTS: Final = 4
+_ARGUMENTS: Final = 5
 
 
 class Agent:
@@ -133,7 +133,7 @@ _closing: list[socket.socket] = []
 def main(arguments: list[str]) -> int:
     """Open the recording, say so by exiting in the foreground, and go on behind."""
     if len(arguments) != _ARGUMENTS:
-        sys.stderr.write("usage: tracer.agent.process RECORDING DIRECTORY PID\n")
+        sys.stderr.write("usage: tracer.agent.process RECORDING DIRECTORY PID COMMAND\n")
         return 2
     path, directory, pid = Path(arguments[1]), Path(arguments[2]), int(arguments[3])
     try:
@@ -142,7 +142,8 @@ def main(arguments: list[str]) -> int:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listener.bind(str(directory / SOCKET))
         listener.listen(8)
-        recording = RecordingWriter(path, {"socket": str(directory / SOCKET)})
+        meta = {"socket": str(directory / SOCKET), "command": arguments[4]}
+        recording = RecordingWriter(path, meta)
         watched = _pidfd(pid)
     except RecordingError as error:
         sys.stderr.write(f"{error}\n")

@@ -81,15 +81,17 @@ def open_session(
     sample: float = 1.0,
     record_paths: bool = False,
     watch: int | None = None,
+    command: str = "",
 ) -> Session:
     """Start an agent that writes `recording`; raise `AgentError` if it can't.
 
+    `command` is what the recording says was run: without secrets, please.
     It ends by itself when the process `watch` (this one by default) has ended.
     """
     directory = Path(tempfile.mkdtemp(prefix="tracer-", dir=_ring_home()))
     try:
         _make_site(directory / "site")
-        _start(recording.absolute(), directory, watch or os.getpid())
+        _start(recording.absolute(), directory, watch or os.getpid(), command)
     except BaseException:
         shutil.rmtree(directory, ignore_errors=True)
         raise
@@ -105,21 +107,22 @@ def sync_with(address: str) -> bool:
     return True
 
 
-def _start(recording: Path, directory: Path, watch: int) -> None:
-    command = [
+def _start(recording: Path, directory: Path, watch: int, command: str) -> None:
+    agent = [
         sys.executable,
         "-m",
         "tracer.agent.process",
         str(recording),
         str(directory),
         str(watch),
+        command,
     ]
     package_home = str(Path(tracer.__file__).parent.parent)
     environment = {k: v for k, v in os.environ.items() if k != RING_DIRECTORY}
     path = environment.get("PYTHONPATH")
     environment["PYTHONPATH"] = f"{package_home}{os.pathsep}{path}" if path else package_home
     started = subprocess.run(  # noqa: S603 - our own module
-        command,
+        agent,
         env=environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -12,6 +15,12 @@ import click
 from tracer.commands import BadInputError
 
 _DEFAULT = "tracer.recording"
+
+
+def _share(_context: click.Context, _parameter: click.Parameter, value: float) -> float:
+    if math.isnan(value):
+        raise click.BadParameter("nan is no share.")
+    return value
 
 
 @click.command(context_settings={"ignore_unknown_options": False})
@@ -26,6 +35,7 @@ _DEFAULT = "tracer.recording"
 @click.option(
     "--sample",
     type=click.FloatRange(0, 1),
+    callback=_share,
     default=1.0,
     show_default=True,
     help="The share of requests to trace.",
@@ -40,19 +50,39 @@ def run(recording: Path, sample: float, *, record_paths: bool, command: tuple[st
     tracer report site.tracer
     """  # noqa: D301 - click's own mark for a paragraph to leave alone
     from tracer.agent.session import AgentError, open_session
+    from tracer.experiment.redact import redact
 
     program = shutil.which(command[0])
     if program is None:
-        message = f"{command[0]}: command not found"
-        raise BadInputError(message)
-    if os.environ.get("PYTHONNOUSERSITE") is None and "-I" in command[1:2]:
-        message = "python -I ignores PYTHONPATH, so its server can't be traced"
-        raise BadInputError(message)
+        raise BadInputError(f"{command[0] or repr('')}: command not found")
+    if _ignores_python_path(program, command[1:]):
+        raise BadInputError("python -I and -E ignore PYTHONPATH, so their server can't be traced")
     try:
-        session = open_session(recording, sample=sample, record_paths=record_paths)
+        session = open_session(
+            recording,
+            sample=sample,
+            record_paths=record_paths,
+            command=redact(shlex.join(command)),
+        )
     except AgentError as error:
         raise BadInputError(str(error)) from error
     environment = session.environment(os.environ)
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execve(program, command, environment)  # noqa: S606 - that is what it is for
+    try:
+        os.execve(program, command, environment)  # noqa: S606 - that is what it is for
+    except OSError as error:
+        session.close()
+        raise BadInputError(f"{command[0]}: cannot be run ({error.strerror})") from error
+
+
+def _ignores_python_path(program: str, options: tuple[str, ...]) -> bool:
+    """Say whether this starts Python in a way that hides us from it."""
+    if not Path(program).name.startswith("python"):
+        return False
+    flags = itertools.takewhile(_is_flag, options)
+    return any({"I", "E"} & set(flag) for flag in flags)
+
+
+def _is_flag(word: str) -> bool:
+    return word.startswith("-") and not word.startswith("--") and not {"c", "m"} & set(word)

@@ -43,8 +43,12 @@ if TYPE_CHECKING:
     from tracer.recorder import Recorder
 
 _HANDLER: Final = "thread_handler"
-_beginning: dict[int, tuple[Timeline, int]] = {}
-"""By thread: the hop whose function is called next, once its context is restored."""
+_beginning: dict[int, tuple[Timeline, int, int]] = {}
+"""By thread: what to mark once asgiref has restored the context and calls the function.
+
+A release that restores none in the thread leaves it there, and the hand-off's run
+begins where the thread took it up.
+"""
 
 _last_ran: dict[int, int] = {}
 """By thread: when it finished what it last ran for an executor."""
@@ -81,7 +85,7 @@ def _watch_executor(recorder: Recorder, loop: asyncio.AbstractEventLoop) -> None
         if timeline is None or not _is_hop(func):
             return original(executor, func, *args)
         hop = next(timeline.ids)
-        here = ident()
+        timeline.handing = ident()
         mark(timeline, SUBMIT, hop)
         try:
             return original(executor, _run, recorder, timeline, hop, func)
@@ -99,20 +103,25 @@ def _run(recorder: Recorder, timeline: Timeline, hop: int, func: Callable[[], An
     here = ident()
     start = now()
     loops.notifying.pop(here, None)
-    mark_at(timeline, (RUN, start, here, hop))
-    mark_at(timeline, (RUN_ON, _last_ran.get(here, 0), here, native_id()))
-    _beginning[here] = (timeline, hop)
+    _beginning[here] = (timeline, RUN, hop)
     try:
         return func()
     finally:
         end = now()
-        _beginning.pop(here, None)
+        if _beginning.pop(here, None) is not None:
+            _mark_run(timeline, hop, start)
         mark_at(timeline, (RAN, end, here, hop))
         if timeline.last_ns or end - start > LONG_NS:
             recorder.occupy(start, end, timeline)
         else:
             recorder.log((start, end, here, timeline.sequence, timeline.view))
         loops.notifying[here] = (timeline, hop)
+
+
+def _mark_run(timeline: Timeline, hop: int, instant: int) -> None:
+    here = ident()
+    mark_at(timeline, (RUN, instant, here, hop))
+    mark_at(timeline, (RUN_ON, _last_ran.get(here, 0), here, native_id()))
 
 
 def _restore_context(_recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -123,7 +132,11 @@ def _restore_context(_recorder: Recorder, original: Callable[..., Any]) -> Calla
         original(context)
         begun = _beginning.pop(ident(), None)
         if begun is not None:
-            mark(begun[0], BEGUN, begun[1])
+            timeline, code, number = begun
+            if code == RUN:
+                _mark_run(timeline, number, now())
+            else:
+                mark(timeline, code, number)
 
     return restore_context
 
@@ -178,7 +191,7 @@ def _main_wrap(_recorder: Recorder, original: Callable[..., Any]) -> Callable[..
 async def _begin_bridge(
     coroutine: Coroutine[Any, Any, Any], timeline: Timeline, track: int
 ) -> Any:
-    _beginning[ident()] = (timeline, track)
+    _beginning[ident()] = (timeline, BEGUN, track)
     mark(timeline, OS_THREAD, native_id())
     return await followed(coroutine, timeline, track)
 
@@ -211,7 +224,12 @@ PROBE = Probe(
             "asgiref.sync:AsyncToSync.__call__", _async_to_sync, shapes=("self, *args, **kwargs",)
         ),
         Seam("asgiref.sync:AsyncToSync.main_wrap", _main_wrap),
-        Seam("asgiref.sync:_restore_context", _restore_context, shapes=("context",)),
+        Seam(
+            "asgiref.sync:_restore_context",
+            _restore_context,
+            shapes=("context",),
+            optional=True,
+        ),
         Seam("asgiref.current_thread_executor:_WorkItem.run", _work_item, shapes=("self",)),
         Seam("concurrent.futures.thread:_WorkItem.run", _work_item, shapes=("self", "self, ctx")),
     ),

@@ -60,9 +60,10 @@ def _convert(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., 
         if not _building:
             return original(get_response)
         path = _building[-1]
-        if path is not None:
-            get_response = chain.trace_middleware(recorder, get_response, path)
-        return chain.trace_glue(recorder, original(get_response), path)
+        if path is None:
+            return chain.trace_innermost(recorder, original(get_response))
+        traced = chain.trace_middleware(recorder, get_response, path)
+        return chain.named(original(traced), path)
 
     return convert_exception_to_response
 
