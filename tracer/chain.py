@@ -30,7 +30,10 @@ def trace_middleware(recorder: Recorder, middleware: Any, path: str) -> Callable
     for phase in _MIXIN_PHASES:
         method = getattr(middleware, phase, None)
         if isinstance(method, MethodType):
-            setattr(middleware, phase, trace_method(recorder, method, path, phase))
+            try:
+                setattr(middleware, phase, trace_method(recorder, method, path, phase))
+            except AttributeError as error:
+                recorder.problem(f"middleware:{path}.{phase}", "refused", str(error))
     return named(scoped(middleware, recorder.owner("middleware", path)), path)
 
 

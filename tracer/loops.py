@@ -23,7 +23,7 @@ from tracer.timeline import (
     TIMER_DUE,
     Timeline,
 )
-from tracer.tracks import LISTENING, PLAIN, WAITING, follow_task, is_followed
+from tracer.tracks import LISTENING, PLAIN, WAITING, attempt, follow_task, is_followed
 
 if TYPE_CHECKING:
     import asyncio
@@ -40,6 +40,7 @@ READING: Final = "reading a request"
 _SELF_PIPE: Final = "_read_from_self"
 """How asyncio's loop notices that another thread has woken it: its own turn."""
 _NANOSECONDS: Final = 1_000_000_000
+_NEVER_NS: Final = 1 << 62
 
 
 def watch(recorder: Recorder, loop: asyncio.AbstractEventLoop) -> None:
@@ -57,7 +58,7 @@ def watch_call_at(loop: asyncio.AbstractEventLoop) -> None:
     original = loop.call_at
 
     def call_at(when: float, callback: Any, *args: Any, **kwargs: Any) -> Any:
-        _mark_timer(callback, args, round(when * _NANOSECONDS))
+        _mark_timer(callback, args, 0, when)
         return original(when, callback, *args, **kwargs)
 
     loop.__dict__["call_at"] = call_at
@@ -68,7 +69,7 @@ def watch_call_later(loop: asyncio.AbstractEventLoop) -> None:
     original = loop.call_later
 
     def call_later(delay: float, callback: Any, *args: Any, **kwargs: Any) -> Any:
-        _mark_timer(callback, args, now() + round(max(delay, 0) * _NANOSECONDS))
+        _mark_timer(callback, args, now(), delay)
         return original(delay, callback, *args, **kwargs)
 
     loop.__dict__["call_later"] = call_later
@@ -98,7 +99,13 @@ def log_callbacks(recorder: Recorder, loop: asyncio.AbstractEventLoop) -> None:
 def log(
     recorder: Recorder, start_ns: int, end_ns: int, timeline: Timeline | None, callback: Any
 ) -> None:
-    """Note a callback that took long enough to be in another's way."""
+    """Note a callback that took long enough to be in another's way; never raises."""
+    attempt("logging a callback", _log, recorder, start_ns, end_ns, timeline, callback)
+
+
+def _log(
+    recorder: Recorder, start_ns: int, end_ns: int, timeline: Timeline | None, callback: Any
+) -> None:
     opened, recorder.opened = recorder.opened, None
     if opened is not None:
         recorder.occupy(start_ns, end_ns, opened, recorder.name(READING))
@@ -175,9 +182,16 @@ def _context_of(timeline: Timeline) -> contextvars.Context:
     return context
 
 
-def _mark_timer(callback: Any, args: tuple[Any, ...], due_ns: int) -> None:
+def _mark_timer(callback: Any, args: tuple[Any, ...], since_ns: int, seconds: float) -> None:
+    """Mark a timer that is due `seconds` after an instant; one of infinity is never due."""
     timeline = CURRENT.get()
     if timeline is not None:
+        try:
+            due_ns = since_ns + round(max(seconds, 0) * _NANOSECONDS)
+        except (TypeError, ValueError, OverflowError):
+            return
+        if due_ns > _NEVER_NS:
+            return
         future = args[0] if args else getattr(callback, "__self__", None)
         here = ident()
         mark(timeline, TIMER, id(future))

@@ -47,11 +47,17 @@ async def root_track(
     try:
         return await _steps(coroutine, timeline, ROOT)
     finally:
-        try:
-            settle()
-        except Exception:  # noqa: BLE001 - a request never fails because of us
-            disarm(None, "settling a request's outcome")
-        recorder.close(timeline)
+        attempt("settling a request's outcome", settle)
+        attempt("closing a timeline", recorder.close, timeline)
+
+
+def attempt(what: str, action: Callable[..., Any], *args: Any) -> Any:
+    """Do something of ours beside a request; None where it failed. Never raises."""
+    try:
+        return action(*args)
+    except Exception:  # noqa: BLE001 - a request never fails because of us
+        disarm(None, what)
+        return None
 
 
 async def followed(coroutine: Coroutine[Any, Any, Any], timeline: Timeline, track: int) -> Any:

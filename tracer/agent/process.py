@@ -181,10 +181,10 @@ def _run(
         agent.drain()
     finally:
         recording.close()
+        shutil.rmtree(directory, ignore_errors=True)
         for connection in _closing:
             with contextlib.suppress(OSError):
                 connection.sendall(b"ok\n")
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _pidfd(pid: int) -> int | None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tracer import loops
 from tracer.clock import now
 from tracer.recorder import CURRENT, LONG_NS
-from tracer.scopes import mark, mark_at
+from tracer.scopes import disarm, mark, mark_at
 from tracer.seams import Probe, Seam
 from tracer.sites import Sites
 from tracer.timeline import (
@@ -62,10 +62,19 @@ def _sync_to_async(recorder: Recorder, original: Callable[..., Any]) -> Callable
         timeline = CURRENT.get()
         if timeline is None:
             return original(self, *args, **kwargs)
-        site = sites.of(sys._getframe(1), self.func)
+        site = _site(sites, self.func)
         return _hop(original(self, *args, **kwargs), timeline, site)
 
     return _mark_coroutine_function(__call__)
+
+
+def _site(sites: Sites, function: Any) -> int:
+    """Name a hand-off that our caller's caller asked for."""
+    try:
+        return sites.of(sys._getframe(2), function)
+    except Exception:  # noqa: BLE001 - a request never fails because of us
+        disarm(None, "naming a hand-off")
+        return 0
 
 
 async def _hop(call: Coroutine[Any, Any, Any], timeline: Timeline, site: int) -> Any:
@@ -111,10 +120,13 @@ def _run(recorder: Recorder, timeline: Timeline, hop: int, func: Callable[[], An
         if _beginning.pop(here, None) is not None:
             _mark_run(timeline, hop, start)
         mark_at(timeline, (RAN, end, here, hop))
-        if timeline.last_ns or end - start > LONG_NS:
-            recorder.occupy(start, end, timeline)
-        else:
-            recorder.log((start, end, here, timeline.sequence, timeline.view))
+        try:
+            if timeline.last_ns or end - start > LONG_NS:
+                recorder.occupy(start, end, timeline)
+            else:
+                recorder.log((start, end, here, timeline.sequence, timeline.view))
+        except Exception:  # noqa: BLE001 - a request never fails because of us
+            disarm(None, "logging a hand-off")
         loops.notifying[here] = (timeline, hop)
 
 
@@ -162,7 +174,7 @@ def _async_to_sync(recorder: Recorder, original: Callable[..., Any]) -> Callable
         timeline = CURRENT.get()
         if timeline is None:
             return original(self, *args, **kwargs)
-        site = sites.of(sys._getframe(1), self.awaitable)
+        site = _site(sites, self.awaitable)
         mark(timeline, CALL, site)
         try:
             return original(self, *args, **kwargs)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tracer import loops
 from tracer.clock import now
 from tracer.recorder import CURRENT, LONG_NS, OCCUPANCY_FLOOR_NS
+from tracer.scopes import disarm
 from tracer.seams import Probe, Seam
 
 if TYPE_CHECKING:
@@ -29,11 +30,14 @@ def _handle_run(recorder: Recorder, original: Callable[[Any], None]) -> Callable
         original(self)
         end = now()
         if end - start > floor:
-            timeline = self._context.get(CURRENT)
-            if timeline is None or timeline.last_ns or recorder.opened or end - start > long:
-                loops.log(recorder, start, end, timeline, callback)
-            else:
-                recorder.log((start, end, ident(), timeline.sequence, timeline.view))
+            try:
+                timeline = self._context.get(CURRENT)
+                if timeline is None or timeline.last_ns or recorder.opened or end - start > long:
+                    loops.log(recorder, start, end, timeline, callback)
+                else:
+                    recorder.log((start, end, ident(), timeline.sequence, timeline.view))
+            except Exception:  # noqa: BLE001 - the loop itself would end
+                disarm(None, "logging a callback")
 
     return run
 

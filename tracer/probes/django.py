@@ -16,6 +16,7 @@ from tracer.recorder import CURRENT
 from tracer.scopes import enter, is_coroutine_function, leave, once, scope, scoped
 from tracer.seams import Probe, Seam
 from tracer.sites import NAME_ATTRIBUTE, describe
+from tracer.tracks import attempt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,9 +62,12 @@ def _convert(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., 
             return original(get_response)
         path = _building[-1]
         if path is None:
-            return chain.trace_innermost(recorder, original(get_response))
-        traced = chain.trace_middleware(recorder, get_response, path)
-        return chain.named(original(traced), path)
+            inner = original(get_response)
+            return attempt("tracing the view's call", chain.trace_innermost, recorder, inner) or inner
+        traced = attempt(
+            f"tracing {path}", chain.trace_middleware, recorder, get_response, path
+        )
+        return chain.named(original(traced or get_response), path)
 
     return convert_exception_to_response
 
@@ -73,7 +77,10 @@ def _adapt(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., An
     def adapt_method_mode(self: Any, is_async: Any, method: Any, *args: Any, **kwargs: Any) -> Any:
         path = _building[-1] if _building else None
         if path is not None and chain.is_hook(method):
-            method = chain.trace_method(recorder, method, path, method.__name__)
+            traced = attempt(
+                f"tracing {path}", chain.trace_method, recorder, method, path, method.__name__
+            )
+            method = traced or method
         return original(self, is_async, method, *args, **kwargs)
 
     return adapt_method_mode
@@ -90,12 +97,20 @@ def _resolve(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., 
         enter(timeline, owner)
         try:
             match = original(self, request)
-            timeline.route = recorder.name(str(match.route))
+            attempt("noting a route", _note_route, recorder, timeline, match)
             return match
         finally:
             leave(timeline, owner)
 
     return resolve_request
+
+
+def _note_route(recorder: Recorder, timeline: Timeline, match: Any) -> None:
+    timeline.route = recorder.name(str(match.route))
+
+
+def _note_error(recorder: Recorder, error: BaseException | None) -> None:
+    attempt("noting an error", recorder.note_error, CURRENT.get(), error)
 
 
 def _make_view_atomic(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -143,7 +158,7 @@ def _trace_view(recorder: Recorder, callback: Any, view: Any) -> Callable[..., A
             try:
                 return await callback(*args, **kwargs)
             except Exception as error:
-                recorder.note_error(CURRENT.get(), error)
+                _note_error(recorder, error)
                 raise
             finally:
                 ended(timeline)
@@ -156,7 +171,7 @@ def _trace_view(recorder: Recorder, callback: Any, view: Any) -> Callable[..., A
             try:
                 return callback(*args, **kwargs)
             except Exception as error:
-                recorder.note_error(CURRENT.get(), error)
+                _note_error(recorder, error)
                 raise
             finally:
                 ended(timeline)
@@ -172,7 +187,7 @@ def _response_for_exception(recorder: Recorder, original: Callable[..., Any]) ->
 
     @functools.wraps(original)
     def response_for_exception(request: Any, exc: Any) -> Any:
-        recorder.note_error(CURRENT.get(), exc)
+        _note_error(recorder, exc)
         return in_scope(request, exc)
 
     return response_for_exception
@@ -183,8 +198,8 @@ def _uncaught(recorder: Recorder, original: Callable[..., Any]) -> Callable[...,
     def handle_uncaught_exception(*args: Any, **kwargs: Any) -> Any:
         timeline = CURRENT.get()
         if timeline is not None:
-            timeline.outcome = recorder.name("error")
-            recorder.note_error(timeline, sys.exc_info()[1])
+            timeline.outcome = attempt("noting an error", recorder.name, "error") or 0
+            _note_error(recorder, sys.exc_info()[1])
         return original(*args, **kwargs)
 
     return handle_uncaught_exception
@@ -256,9 +271,13 @@ def _live_receivers(signal_name: str) -> Callable[[Recorder, Any], Any]:
             timeline = CURRENT.get()
             if timeline is None:
                 return live
-            if isinstance(live, tuple):
-                return tuple([traced(timeline, one) for one in group] for group in live)
-            return [traced(timeline, one) for one in live]
+            try:
+                if isinstance(live, tuple):
+                    return tuple([traced(timeline, one) for one in group] for group in live)
+                return [traced(timeline, one) for one in live]
+            except Exception:  # noqa: BLE001 - a request never fails because of us
+                disarm(None, "tracing a signal's receivers")
+                return live
 
         return live_receivers
 

@@ -48,12 +48,16 @@ def _create_cache(recorder: Recorder, original: Callable[..., Any]) -> Callable[
     @functools.wraps(original)
     def create_connection(self: Any, alias: str) -> Any:
         cache = original(self, alias)
-        for method in _CACHE_METHODS:
-            if hasattr(cache, method):
-                setattr(cache, method, scoped(getattr(cache, method), owner))
+        attempt("tracing a cache", _trace_cache, cache, owner)
         return cache
 
     return create_connection
+
+
+def _trace_cache(cache: Any, owner: int) -> None:
+    for method in _CACHE_METHODS:
+        if hasattr(cache, method):
+            setattr(cache, method, scoped(getattr(cache, method), owner))
 
 
 def _streaming_content(_recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tracer.recorder import CURRENT
 from tracer.scopes import enter, leave, scope, scoped
 from tracer.seams import Probe, Seam
+from tracer.tracks import attempt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +54,8 @@ def _after_handler(part: str) -> Callable[[Recorder, Any], Any]:
                 if self.__dict__.pop(_HANDLER, False):
                     leave(timeline, handler)
                 if part == "exception":
-                    recorder.note_error(timeline, sys.exc_info()[1])
+                    error = sys.exc_info()[1]
+                    attempt("noting an error", recorder.note_error, timeline, error)
             return in_scope(self, *args, **kwargs)
 
         return after_handler

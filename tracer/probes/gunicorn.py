@@ -16,6 +16,7 @@ from tracer.recorder import CURRENT
 from tracer.scopes import enter, leave, mark, mark_at, scope
 from tracer.seams import Probe, Seam
 from tracer.timeline import DISCONNECT, DONE, OS_THREAD, QUEUED, ROOT, SENT, STEP
+from tracer.tracks import attempt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,13 +107,15 @@ def _finish_request(recorder: Recorder, original: Callable[..., Any]) -> Callabl
         try:
             return original(self, conn, fs)
         finally:
-            recorder.occupy(start, now(), None, name)
+            attempt("logging a connection", recorder.occupy, start, now(), None, name)
 
     return finish_request
 
 
 def _open(recorder: Recorder, start_ns: int, connection: int) -> Timeline | None:
-    timeline = recorder.open("wsgi", "gunicorn", start_ns)
+    timeline: Timeline | None = attempt(
+        "opening a timeline", recorder.open, "wsgi", "gunicorn", start_ns
+    )
     if timeline is not None:
         timeline.connection = connection
     return timeline
@@ -128,12 +131,16 @@ def _serve(recorder: Recorder, timeline: Timeline, handle: Callable[[], Any]) ->
     finally:
         CURRENT.reset(token)
         mark(timeline, DONE, ROOT)
-        if timeline.method or timeline.status:
-            timeline.outcome = timeline.outcome or recorder.name("complete")
-            _occupy(recorder, timeline)
-            recorder.close(timeline)
-        else:
-            timeline.finish()
+        attempt("closing a timeline", _close, recorder, timeline)
+
+
+def _close(recorder: Recorder, timeline: Timeline) -> None:
+    if timeline.method or timeline.status:
+        timeline.outcome = timeline.outcome or recorder.name("complete")
+        _occupy(recorder, timeline)
+        recorder.close(timeline)
+    else:
+        timeline.finish()
 
 
 def _occupy(recorder: Recorder, timeline: Timeline) -> None:
@@ -151,12 +158,16 @@ def _handle_request(recorder: Recorder, original: Callable[..., Any]) -> Callabl
         timeline = CURRENT.get()
         if timeline is not None:
             request = args[1] if len(args) > 2 else args[0]  # noqa: PLR2004
-            timeline.method = recorder.name(request.method)
-            timeline.path = request.path
-            timeline.read_headers = functools.partial(_headers, request)
+            attempt("reading a request", _note_request, recorder, timeline, request)
         return original(self, *args)
 
     return handle_request
+
+
+def _note_request(recorder: Recorder, timeline: Timeline, request: Any) -> None:
+    timeline.path = request.path
+    timeline.read_headers = functools.partial(_headers, request)
+    timeline.method = recorder.name(request.method)
 
 
 def _handle_error(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -166,8 +177,8 @@ def _handle_error(recorder: Recorder, original: Callable[..., Any]) -> Callable[
     def handle_error(self: Any, req: Any, client: Any, addr: Any, exc: BaseException) -> Any:
         timeline = CURRENT.get()
         if timeline is not None and timeline.method:
-            recorder.note_error(timeline, exc)
-            timeline.outcome = recorder.name("error")
+            attempt("noting an error", recorder.note_error, timeline, exc)
+            timeline.outcome = attempt("noting an error", recorder.name, "error") or 0
         return original(self, req, client, addr, exc)
 
     return handle_error
@@ -207,7 +218,7 @@ def _write(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., An
             return original(self, *args)
         except OSError:
             mark(timeline, DISCONNECT, 0)
-            timeline.outcome = recorder.name("disconnected")
+            timeline.outcome = attempt("noting a disconnect", recorder.name, "disconnected") or 0
             raise
         finally:
             leave(timeline, owner)

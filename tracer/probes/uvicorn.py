@@ -18,7 +18,7 @@ from tracer.recorder import CURRENT, OCCUPANCY_FLOOR_NS
 from tracer.scopes import enter, leave, mark, mark_at
 from tracer.seams import Probe, Seam
 from tracer.timeline import DISCONNECT, DONE, LAST, OS_THREAD, READ, ROOT, STEP
-from tracer.tracks import root_track
+from tracer.tracks import attempt, root_track
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +52,7 @@ def _data_received(recorder: Recorder, original: Callable[..., Any]) -> Callable
         if timeline is not None and not _is_uvloop(self.loop):
             recorder.opened = timeline
         elif end - start > OCCUPANCY_FLOOR_NS:
-            recorder.occupy(start, end, timeline, read)
+            attempt("logging a read", recorder.occupy, start, end, timeline, read)
 
     return data_received
 
@@ -86,9 +86,7 @@ def _open(recorder: Recorder, cycle: Any, http: str) -> Timeline | None:
         return None
     if _CONNECTION not in state:
         state[_CONNECTION] = next(_connections)
-    state[_OPENED] = timeline
     scope = cycle.scope
-    scope[SCOPE_KEY] = timeline
     timeline.connection = state[_CONNECTION]
     timeline.method = recorder.name(scope["method"])
     timeline.path = scope["path"]
@@ -97,6 +95,7 @@ def _open(recorder: Recorder, cycle: Any, http: str) -> Timeline | None:
     timeline.loop = recorder.name("uvloop" if _is_uvloop(loop) else "asyncio")
     timeline.read_headers = functools.partial(_headers, scope)
     mark(timeline, OS_THREAD, native_id())
+    state[_OPENED] = scope[SCOPE_KEY] = timeline
     cycle.on_response = functools.partial(_last_byte, timeline, cycle.on_response)
     return timeline
 
@@ -106,11 +105,15 @@ def _noting_errors(recorder: Recorder, timeline: Timeline, app: Any) -> Any:
         try:
             return await app(scope, receive, send)
         except Exception as error:
-            recorder.note_error(timeline, error)
-            timeline.outcome = recorder.name("error")
+            attempt("noting an error", _note_error, recorder, timeline, error)
             raise
 
     return application
+
+
+def _note_error(recorder: Recorder, timeline: Timeline, error: Exception) -> None:
+    timeline.outcome = recorder.name("error")
+    recorder.note_error(timeline, error)
 
 
 def _last_byte(timeline: Timeline, on_response: Callable[[], None]) -> None:
@@ -187,25 +190,31 @@ def _send_400(http: str) -> Callable[[Recorder, Any], Any]:
             state = self.__dict__
             start = state.pop(_TOUCH, None) or now()
             original(self, msg)
-            timeline = recorder.open("asgi", "uvicorn", start)
-            if timeline is None:
-                return
-            if _CONNECTION not in state:
-                state[_CONNECTION] = next(_connections)
-            timeline.connection = state[_CONNECTION]
-            timeline.status = 400
-            timeline.http = recorder.name(http)
-            timeline.loop = recorder.name("uvloop" if _is_uvloop(self.loop) else "asyncio")
-            timeline.outcome = recorder.name("complete")
-            mark(timeline, OS_THREAD, native_id())
-            mark_at(timeline, (STEP, start, ident(), ROOT))
-            mark(timeline, LAST, 0)
-            mark(timeline, DONE, ROOT)
-            recorder.close(timeline)
+            attempt("recording a refused request", _record_400, recorder, self, http, start)
 
         return send_400_response
 
     return stand_in
+
+
+def _record_400(recorder: Recorder, protocol: Any, http: str, start: int) -> None:
+    end = now()
+    timeline = recorder.open("asgi", "uvicorn", start)
+    if timeline is None:
+        return
+    state = protocol.__dict__
+    if _CONNECTION not in state:
+        state[_CONNECTION] = next(_connections)
+    timeline.connection = state[_CONNECTION]
+    timeline.status = 400
+    timeline.http = recorder.name(http)
+    timeline.loop = recorder.name("uvloop" if _is_uvloop(protocol.loop) else "asyncio")
+    timeline.outcome = recorder.name("complete")
+    mark(timeline, OS_THREAD, native_id())
+    mark_at(timeline, (STEP, start, ident(), ROOT))
+    mark_at(timeline, (LAST, end, ident(), 0))
+    mark(timeline, DONE, ROOT)
+    recorder.close(timeline)
 
 
 def _headers(scope: Any) -> dict[str, str]:
