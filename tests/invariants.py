@@ -24,22 +24,25 @@ HOP = {
 }  # fmt: skip
 
 
-def assert_tiles(request):
-    """Every invariant of one `tracer.request/1` object."""
+def assert_tiles(request, *, named=True):
+    """Every invariant of one `tracer.request/1` object.
+
+    `named` is false where seams are refused, which costs names and threads.
+    """
     assert request["schema"] == "tracer.request/1"
     _assert_head(request)
     start, end = request["start_ns"], request["end_ns"]
-    _assert_contiguous(request["segments"], start, end)
+    _assert_contiguous(request["segments"], start, end, named=named)
     sums = dict.fromkeys(request["layers"], 0)
     for segment in request["segments"]:
         sums[segment["layer"]] = sums.get(segment["layer"], 0) + length(segment)
     assert sums == request["layers"]
     assert sum(request["layers"].values()) == end - start
     after = request["after_response_ns"]
-    _assert_contiguous(request["after_response"], end, end + after)
+    _assert_contiguous(request["after_response"], end, end + after, named=named)
     assert sum(map(length, request["after_response"])) == after
     for segment in request["overlapped"]:
-        _assert_segment(segment)
+        _assert_segment(segment, named=named)
         assert segment["end_ns"] <= end + after
     _assert_hops(request)
     assert 0 <= request["threads_started_after_response"] <= request["threads_started"]
@@ -62,19 +65,19 @@ def _assert_head(request):
     assert isinstance(request["seams_absent"], list)
 
 
-def _assert_contiguous(segments, start, end):
+def _assert_contiguous(segments, start, end, *, named):
     if start == end:
         assert segments == []
         return
     assert segments[0]["start_ns"] == start
     assert segments[-1]["end_ns"] == end
     for segment in segments:
-        _assert_segment(segment)
+        _assert_segment(segment, named=named)
     for one, other in itertools.pairwise(segments):
         assert one["end_ns"] == other["start_ns"]
 
 
-def _assert_segment(segment):
+def _assert_segment(segment, *, named):
     assert set(segment) >= SEGMENT
     assert type(segment["start_ns"]) is type(segment["end_ns"]) is int
     assert segment["start_ns"] < segment["end_ns"]
@@ -85,9 +88,9 @@ def _assert_segment(segment):
     assert segment["phase"] is None or segment["phase"] in allowed.get(segment["layer"], ())
     if segment["state"] == "wait":
         assert segment["thread"] is None, segment
-    elif segment["layer"] != "unattributed":
+    elif named and segment["layer"] != "unattributed":
         assert type(segment["thread"]) is int, segment
-    if segment["layer"] in {"middleware", "handoff", "event_loop"}:
+    if named and segment["layer"] in {"middleware", "handoff", "event_loop"}:
         assert segment["detail"], segment
 
 

@@ -133,7 +133,7 @@ def _unwrap(link: Any) -> Any:
 
 
 def _is_inner(function: Any) -> bool:
-    return isinstance(function, FunctionType) and str(function.__code__.co_qualname) == _INNER
+    return isinstance(function, FunctionType) and bool(function.__code__.co_qualname == _INNER)
 
 
 def _is_traced(function: Any) -> bool:

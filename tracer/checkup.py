@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tracer.probes import all_probes
 from tracer.recorder import Recorder
 from tracer.seams import Installation
+from tracer.setup import RING_DIRECTORY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,20 +35,26 @@ def seam_statuses(settings: str | None) -> list[dict[str, Any]]:
 
     Raises `RuntimeError` with one line where that process can't even begin.
     """
-    environment = dict(os.environ)
+    environment = {name: value for name, value in os.environ.items() if name != RING_DIRECTORY}
     if settings:
         environment["DJANGO_SETTINGS_MODULE"] = settings
-    tried = subprocess.run(
-        [sys.executable, "-m", "tracer.checkup"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=_TIMEOUT_S,
-        check=False,
-    )
-    if tried.returncode:
-        lines = tried.stderr.strip().splitlines() or ["no reason given"]
-        raise RuntimeError(lines[-1])
+    where = f"settings {environment.get('DJANGO_SETTINGS_MODULE', '(none)')}"
+    try:
+        tried = subprocess.run(
+            [sys.executable, "-m", "tracer.checkup"],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise RuntimeError(f"{where}: not set up within {_TIMEOUT_S:.0f} s") from error
+    if tried.returncode or not tried.stdout:
+        lines = tried.stderr.strip().splitlines() or ["the process ended without a word"]
+        raise RuntimeError(f"{where}: {lines[-1]}")
     statuses: list[dict[str, Any]] = json.loads(tried.stdout)
     return statuses
 
@@ -104,10 +111,19 @@ def _set_up_django() -> None:
         settings.configure()
 
 
+def _main() -> int:
+    """Answer on the stdout that we were given; what settings print goes to stderr."""
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as answer:
+        os.dup2(2, 1)
+        try:
+            _set_up_django()
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - said in one line
+            what = " ".join(str(error).split())
+            sys.stderr.write(f"\n{type(error).__name__}: {what}\n")
+            return 2
+        json.dump(list(_try_all()), answer)
+    return 0
+
+
 if __name__ == "__main__":
-    try:
-        _set_up_django()
-    except Exception as error:  # noqa: BLE001 - said in one line
-        sys.stderr.write(f"{type(error).__name__}: {error}\n")
-        sys.exit(2)
-    json.dump(list(_try_all()), sys.stdout)
+    sys.exit(_main())

@@ -114,26 +114,33 @@ def test_a_recording_that_is_being_written_is_not_taken_from_its_agent(path):
     assert count(path) == 2
 
 
-def refused(path):
-    before = set(Path("/dev/shm").glob("tracer-*"))  # noqa: S108 - where the rings are
-    with pytest.raises(AgentError) as caught:
-        open_session(path)
-    text = str(caught.value)
-    assert "\n" not in text
-    assert path.name in text
-    assert set(Path("/dev/shm").glob("tracer-*")) <= before  # noqa: S108 - the same
-    assert not agents_of(path)
-    return text
+@pytest.fixture
+def refused(tmp_path_factory, monkeypatch):
+    """Say why no agent takes a path; and that nothing is left of the attempt."""
+    home = tmp_path_factory.mktemp("rings")
+    monkeypatch.setattr("tracer.agent.session._ring_home", lambda: str(home))
+
+    def why(path):
+        with pytest.raises(AgentError) as caught:
+            open_session(path)
+        text = str(caught.value)
+        assert "\n" not in text
+        assert path.name in text
+        assert list(home.iterdir()) == []
+        assert not agents_of(path)
+        return text
+
+    return why
 
 
 @pytest.mark.parametrize("content", [b"precious", b"SQLite format 3\0" * 20])
-def test_a_foreign_file_stays_as_it_is(path, content):
+def test_a_foreign_file_stays_as_it_is(refused, path, content):
     path.write_bytes(content)
     assert "not replaced" in refused(path)
     assert path.read_bytes() == content
 
 
-def test_directories_pipes_and_places_that_cannot_be_written_are_refused(tmp_path):
+def test_directories_pipes_and_places_that_cannot_be_written_are_refused(refused, tmp_path):
     refused(tmp_path)
     os.mkfifo(tmp_path / "pipe")
     refused(tmp_path / "pipe")

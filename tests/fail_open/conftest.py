@@ -17,7 +17,7 @@ ROUTES = (
     ("GET", "/after/", None),
     ("GET", "/async/", None),
     ("GET", "/sleep/?ms=1", None),
-    ("GET", "/block/?ms=1", None),
+    ("GET", "/block/?ms=5", None),
     ("GET", "/stream/sync/?ms=0", None),
     ("GET", "/stream/async/?ms=0", None),
     ("GET", "/pool/sensitive/?count=2&ms=1", None),
@@ -30,6 +30,18 @@ ROUTES = (
 )
 
 
+FEW = tuple(
+    route
+    for route in ROUTES
+    if route[0] != "HEAD"
+    and route[1].startswith(("/test", "/raises", "/upload", "/stream/async", "/nested"))
+)
+
+
+def _environment(directory):
+    return {"DEMO_DATABASE": str(directory / "demo.sqlite3"), "DEMO_MIDDLEWARE": "mixed"}
+
+
 class Demo:
     """A running demo, asked every route."""
 
@@ -37,32 +49,54 @@ class Demo:
         self.server = server
         self.client = Client(server)
 
-    def bytes(self):
+    def bytes(self, routes=ROUTES, keeping=(True, False)):
         """Status, headers without the date, and body of every route's answer."""
         answers = {}
-        for method, path, body in ROUTES:
-            for keep in (True, False):
+        for method, path, body in routes:
+            for keep in keeping:
                 answer = self.client.ask(path, method=method, body=body, keep=keep)
-                headers = [(name, value) for name, value in answer.headers if name.lower() != "date"]
+                headers = [
+                    (name, value) for name, value in answer.headers if name.lower() != "date"
+                ]
                 answers[method, path, keep] = (answer.status, headers, answer.body)
-        answers["malformed"] = self.client.raw(b"GE\x00T / HTTP/1.1\r\n: nothing\r\n\r\n")[:30]
         return answers
+
+    def malformed(self):
+        """The first bytes of the answer to what is no request."""
+        return self.client.raw(b"GE\x00T / HTTP/1.1\r\n: nothing\r\n\r\n")[:30]
+
+    def few(self):
+        """As `bytes`, of some routes, where it has to be asked very often."""
+        return self.bytes(FEW, (True,))
 
     def tell(self, word):
         return json.loads(self.client.ask(f"/_{word}").body)
 
 
+@pytest.fixture(scope="session")
+def plain_answers(tmp_path_factory):
+    """Give what a server answers untraced; each is asked once."""
+    known = {}
+
+    def ask(name):
+        if name not in known:
+            directory = tmp_path_factory.mktemp("plain")
+            environment = _environment(directory)
+            with Server(name, SITE, directory, environment, traced=False) as server:
+                plain = Demo(server)
+                known[name] = {**plain.bytes(), "malformed": plain.malformed()}
+                plain.client.close()
+        return known[name]
+
+    return ask
+
+
 @pytest.fixture(scope="module", params=SERVERS)
-def demo(request, tmp_path_factory):
+def demo(request, tmp_path_factory, plain_answers):
     """A traced demo and what an untraced one answers."""
     directory = tmp_path_factory.mktemp("fail_open")
-    environment = {"DEMO_DATABASE": str(directory / "demo.sqlite3"), "DEMO_MIDDLEWARE": "mixed"}
-    with Server(request.param, SITE, directory, environment, traced=False) as server:
-        plain = Demo(server)
-        plain.bytes()
-        expected = plain.bytes()
-        plain.client.close()
-    with Server(request.param, SITE, directory, environment) as server:
+    expected = plain_answers(request.param)
+    with Server(request.param, SITE, directory, _environment(directory)) as server:
         traced = Demo(server)
         traced.expected = expected
         yield traced

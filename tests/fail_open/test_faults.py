@@ -5,34 +5,39 @@ from __future__ import annotations
 import pytest
 
 FAULTS = (
-    "none", "mark", "open", "close", "occupy", "name",
+    "none", "mark", "open", "close", "occupy", "log", "name",
     "culprit", "note_error", "watch_loop", "site", "sink",
 )  # fmt: skip
-NOT_EVERYWHERE = {"none", "watch_loop", "culprit", "occupy"}
+NOT_EVERYWHERE = {"none"}
+"""Faults that some server never comes across."""
 
 
 def differences(found, expected):
-    return {key: (found[key], value) for key, value in expected.items() if found[key] != value}
+    return {key: (value, expected[key]) for key, value in found.items() if expected[key] != value}
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_broken_tracer_breaks_no_request(demo, fault):
     demo.tell(f"fault/{fault}")
     try:
-        found = demo.bytes()
+        found, malformed = demo.bytes(), demo.malformed()
     finally:
         told = demo.tell("fault/none")
     assert told["was"] == fault
     assert told["hits"] or fault in NOT_EVERYWHERE, "nothing was broken"
     assert not differences(found, demo.expected)
+    assert malformed == demo.expected["malformed"]
 
 
 def test_a_refused_seam_breaks_no_request(demo):
+    """Every seam on three servers, on the others only those that are theirs alone."""
     seams = demo.tell("seams")["seams"]
-    assert len(seams) > 40
+    assert len(seams) > 30
     broken = {}
     for number, seam in enumerate(seams):
+        if demo.server.name in {"gunicorn-sync", "gunicorn-uvicorn"} and "gunicorn" not in seam:
+            continue
         assert demo.tell(f"refuse/{number}")["refused"] == seam
-        if bad := differences(demo.bytes(), demo.expected):
+        if bad := differences(demo.few(), demo.expected):
             broken[seam] = bad
     assert not broken

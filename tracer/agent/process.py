@@ -60,7 +60,7 @@ class Agent:
 
     def workers_alive(self) -> bool:
         """Say whether a process that made a ring is still there."""
-        return any(Path(f"/proc/{ring.pid}").exists() for ring in self._rings.values())
+        return any(_runs(ring.pid) for ring in self._rings.values())
 
     def _drain_one(self, name: str, ring: RingReader) -> int:
         found = list(ring.frames())
@@ -185,6 +185,15 @@ def _run(
         for connection in _closing:
             with contextlib.suppress(OSError):
                 connection.sendall(b"ok\n")
+
+
+def _runs(pid: int) -> bool:
+    """Say whether a process runs; one that has ended and that nobody waits for does not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    return not stat.rpartition(")")[2].lstrip().startswith("Z")
 
 
 def _pidfd(pid: int) -> int | None:

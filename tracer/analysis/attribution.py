@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from tracer import timeline as t
 from tracer.analysis.blame import TURN, Blame, like
 from tracer.analysis.hops import cut, phases
-from tracer.analysis.replay import Bridge, Nested, Piece, Replay, Track
+from tracer.analysis.replay import Replay
 from tracer.analysis.request import Hop, Request, Segment
 from tracer.analysis.tiling import sum_layers, tile
+from tracer.analysis.track import Bridge, Nested, Piece, Track
 from tracer.layers import UNATTRIBUTED, Layer, Owner
 
 if TYPE_CHECKING:

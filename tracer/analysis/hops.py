@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from tracer.layers import HOP_PHASES
 
 if TYPE_CHECKING:
-    from tracer.analysis.replay import Bridge
+    from tracer.analysis.track import Bridge
     from tracer.layers import HopPhase, State
 
 _WAITING: Final = frozenset({"queue", "wake", "return"})

@@ -20,6 +20,8 @@ def doctor(settings: str | None, *, as_json: bool) -> None:
     """Try every seam in this environment; exit 1 if one is refused."""
     from tracer.checkup import seam_statuses
 
+    if settings is not None and not settings.strip():
+        raise BadInputError("--settings: names no module")
     try:
         statuses = seam_statuses(settings)
     except RuntimeError as error:

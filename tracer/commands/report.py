@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,8 +43,9 @@ def report(recording: Path, form: str, wanted: str | None, route: str | None, ou
 
     try:
         with _open(recording) as opened:
+            _spare(recording, output)
             requests = _of_route(opened.requests(), route)
-            if form == "jsonl" and wanted is None:
+            if form == "jsonl" and wanted is None and route is None:
                 _write_lines(requests, output)
                 return
             found = list(requests)
@@ -58,6 +60,16 @@ def report(recording: Path, form: str, wanted: str | None, route: str | None, ou
             _print(opened, found, chosen, form, output, named=wanted is not None)
     except RecordingError as error:
         raise BadInputError(str(error)) from error
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            raise
+        raise BadInputError(f"{output}: cannot be written ({error.strerror})") from error
+
+
+def _spare(recording: Path, output: Path) -> None:
+    """Refuse to write over what is read."""
+    if str(output) != "-" and output.exists() and output.samefile(recording):
+        raise BadInputError(f"{output}: is the recording itself, not replaced")
 
 
 def _open(path: Path) -> Recording:

@@ -200,9 +200,7 @@ def _main_wrap(_recorder: Recorder, original: Callable[..., Any]) -> Callable[..
     return _mark_coroutine_function(main_wrap)
 
 
-async def _begin_bridge(
-    coroutine: Coroutine[Any, Any, Any], timeline: Timeline, track: int
-) -> Any:
+async def _begin_bridge(coroutine: Coroutine[Any, Any, Any], timeline: Timeline, track: int) -> Any:
     _beginning[ident()] = (timeline, BEGUN, track)
     mark(timeline, OS_THREAD, native_id())
     return await followed(coroutine, timeline, track)
@@ -214,7 +212,7 @@ own_code.add(_begin_bridge.__code__)
 def _mark_coroutine_function(function: Callable[..., Any]) -> Callable[..., Any]:
     if sys.version_info >= (3, 12):
         return inspect.markcoroutinefunction(function)
-    function._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]
+    function.__dict__["_is_coroutine"] = vars(asyncio.coroutines)["_is_coroutine"]
     return function
 
 

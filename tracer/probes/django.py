@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracer import chain
 from tracer.recorder import CURRENT
-from tracer.scopes import enter, is_coroutine_function, leave, once, scope, scoped
+from tracer.scopes import disarm, enter, is_coroutine_function, leave, once, scope, scoped
 from tracer.seams import Probe, Seam
 from tracer.sites import NAME_ATTRIBUTE, describe
 from tracer.tracks import attempt
@@ -63,10 +63,9 @@ def _convert(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., 
         path = _building[-1]
         if path is None:
             inner = original(get_response)
-            return attempt("tracing the view's call", chain.trace_innermost, recorder, inner) or inner
-        traced = attempt(
-            f"tracing {path}", chain.trace_middleware, recorder, get_response, path
-        )
+            return attempt("tracing the chain", chain.trace_innermost, recorder, inner) or inner
+        trace = chain.trace_middleware
+        traced = attempt(f"tracing {path}", trace, recorder, get_response, path)
         return chain.named(original(traced or get_response), path)
 
     return convert_exception_to_response

@@ -12,6 +12,7 @@ from tracer.recorder import CURRENT
 from tracer.scopes import mark, scope, scoped
 from tracer.seams import Probe, Seam
 from tracer.timeline import CONNECT, PULL, PULLED, STREAM
+from tracer.tracks import attempt
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

@@ -34,6 +34,14 @@ def _breaking(name, original):
     return broken
 
 
+def _log(recorder):
+    return _raising if _fault[0] == "log" else recorder.__dict__["log"]
+
+
+def _set_log(recorder, log):
+    recorder.__dict__["log"] = log
+
+
 def install():
     """Put the breaking points in, where a tracer is installed."""
     if "tracer.recorder" not in sys.modules:
@@ -53,7 +61,9 @@ def install():
             self.append = _raising
 
     Timeline.__init__ = __init__
-    sink = installed().sink
+    recorder = installed()
+    recorder.__class__ = type("Breakable", (Recorder,), {"log": property(_log, _set_log)})
+    sink = recorder.sink
     _sinks.append(sink)
     sink.write = _breaking("sink", sink.write)
     sink.describe = _breaking("sink", sink.describe)
@@ -80,10 +90,12 @@ def _refuse(number):
 
 
 def seams():
-    """Every seam's target."""
+    """The target of every seam whose module is there."""
     from tracer.probes import all_probes
 
-    return [seam.target for probe in all_probes() for seam in probe.seams]
+    return [
+        seam.target for probe in all_probes() for seam in probe.seams if seam.module in sys.modules
+    ]
 
 
 def answer(path):

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.live import environment, tracer
+
+
+def doctor(*arguments, path=(), **variables):
+    return tracer("doctor", *arguments, env=environment(*path, **variables))
+
+
+def test_every_seam_is_listed_with_its_status_and_counted():
+    done = doctor("--settings", "demo_site.settings")
+    assert (done.returncode, done.stderr) == (0, "")
+    for name in ("django", "asgiref", "uvicorn", "gunicorn", "djangorestframework", "asyncio"):
+        assert f"\n{name}\n" in done.stdout
+    assert "+ asgiref.sync:SyncToAsync.__call__  installed" in done.stdout
+    assert done.stdout.splitlines()[-1].endswith("0 refused")
+
+
+def test_json_is_nothing_but_json():
+    done = doctor("--settings", "demo_site.settings", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    document = json.loads(done.stdout)
+    assert document["schema"] == "tracer.doctor/1"
+    assert len(document["seams"]) > 60
+    for seam in document["seams"]:
+        assert set(seam) == {"probe", "seam", "status", "reason"}
+        assert seam["status"] in ("installed", "absent", "refused")
+
+
+def test_it_works_without_settings():
+    done = doctor("--json")
+    assert done.returncode == 0, done.stderr
+    refused = [s for s in json.loads(done.stdout)["seams"] if s["status"] == "refused"]
+    assert refused == []
+
+
+def test_a_refused_seam_is_named_with_its_reason_and_exit_1(tmp_path):
+    code = "import asgiref.sync as s\ns._restore_context = lambda *surprise: None\n"
+    (tmp_path / "sitecustomize.py").write_text(code)
+    done = doctor(path=[tmp_path])
+    assert done.returncode == 1
+    (line,) = [line for line in done.stdout.splitlines() if " refused" in line and "!" in line]
+    assert "asgiref.sync:_restore_context" in line
+    assert "takes (*surprise)" in line
+    found = json.loads(doctor("--json", path=[tmp_path]).stdout)["seams"]
+    assert [s["seam"] for s in found if s["status"] == "refused"] == [
+        "asgiref.sync:_restore_context"
+    ]
+
+
+def test_a_missing_library_is_absent_and_no_fault(tmp_path):
+    code = "import sys\nsys.modules['gunicorn'] = sys.modules['uvloop'] = None\n"
+    (tmp_path / "sitecustomize.py").write_text(code)
+    done = doctor("--json", path=[tmp_path])
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["seams"]
+    statuses = {s["status"] for s in found if s["probe"] == "gunicorn"}
+    assert statuses == {"absent"}
+    assert all(s["reason"] for s in found if s["probe"] == "gunicorn")
+
+
+@pytest.mark.parametrize(
+    ("code", "arguments", "said"),
+    [
+        ("", ["--settings", "no_such_settings"], "no_such_settings"),
+        ("raise RuntimeError('out of luck')", ["--settings", "odd_settings"], "out of luck"),
+        ("this is no python", ["--settings", "odd_settings"], "SyntaxError"),
+        ("import sys; sys.exit(0)", ["--settings", "odd_settings"], "odd_settings"),
+        ("import sys; sys.exit('bye')", ["--settings", "odd_settings"], "bye"),
+        ("import os; os._exit(0)", ["--settings", "odd_settings"], "odd_settings"),
+        ("INSTALLED_APPS = ['no_such_app']", ["--settings", "odd_settings"], "no_such_app"),
+        ("", ["--settings", ""], "--settings"),
+        ("", ["--nonsense"], "--nonsense"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_one_line_and_exit_2(tmp_path, code, arguments, said):
+    (tmp_path / "odd_settings.py").write_text(f"{code}\n")
+    done = doctor(*arguments, path=[tmp_path])
+    assert (done.returncode, done.stdout) == (2, ""), done
+    assert "Traceback" not in done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    assert said in line
+
+
+def test_settings_that_print_do_not_spoil_the_json(tmp_path):
+    code = "from demo_site.settings import *\nprint('hello')\nimport sys; sys.stderr.write('x')\n"
+    (tmp_path / "odd_settings.py").write_text(code)
+    done = doctor("--settings", "odd_settings", "--json", path=[tmp_path])
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["seams"]
+
+
+def test_under_a_trace_of_its_own_it_still_tries_the_originals(tmp_path):
+    """An environment left over from `tracer run` must not be what is examined."""
+    from tracer.agent.session import open_session
+
+    with open_session(tmp_path / "recording") as session:
+        given = session.environment(environment())
+        done = tracer("doctor", "--json", env=given)
+    assert done.returncode == 0, done.stderr
+    statuses = [s["status"] for s in json.loads(done.stdout)["seams"]]
+    assert "refused" not in statuses

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from tests.live import environment
+from tests.probes.interpreters import ROOT, environment_of, others
+
+OTHERS = others()
+pytestmark = pytest.mark.interpreters
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """The contract test of every other interpreter, all begun at once."""
+    started = {}
+    for version, python in OTHERS:
+        inner = environment_of(version, python)
+        place = tmp_path_factory.mktemp(f"python{version[1]}")
+        command = [inner, "-m", "pytest", "tests/probes/test_contract.py", "-p", "no:cacheprovider"]
+        started[version] = subprocess.Popen(
+            [*command, "--basetemp", place / "tmp", "-rs"],
+            cwd=ROOT,
+            env=environment(PYTHONDONTWRITEBYTECODE="1"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+    yield started
+    for process in started.values():
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.skipif(bool(OTHERS), reason="there is another interpreter")
+def test_there_is_another_interpreter():
+    pytest.skip("no other interpreter of at least 3.11 was found")
+
+
+@pytest.mark.parametrize(
+    "version", [version for version, _ in OTHERS], ids=lambda version: ".".join(map(str, version))
+)
+def test_probes_keep_to_the_contract_under(runs, version):
+    said, _ = runs[version].communicate(timeout=300)
+    assert runs[version].returncode == 0, said
