@@ -174,7 +174,8 @@ def _imports_to(path: str, kind: Any) -> bool:
     if factory is kind:
         return True
     factory = getattr(factory, "__wrapped__", factory)
-    return kind.__qualname__.startswith(f"{getattr(factory, '__qualname__', '?')}.<locals>.")
+    made_in = f"{getattr(factory, '__qualname__', '?')}.<locals>."
+    return str(kind.__qualname__).startswith(made_in)
 
 
 def _note_unreached(recorder: Recorder, remaining: Iterator[str]) -> None:

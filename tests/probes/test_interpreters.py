@@ -8,6 +8,7 @@ from tests.live import environment
 from tests.probes.interpreters import ROOT, environment_of, others
 
 OTHERS = others()
+CONTRACT = ("tests/probes/test_contract.py", "tests/probes/test_contract_of_requests.py")
 pytestmark = pytest.mark.interpreters
 
 
@@ -18,7 +19,7 @@ def runs(tmp_path_factory):
     for version, python in OTHERS:
         inner = environment_of(version, python)
         place = tmp_path_factory.mktemp(f"python{version[1]}")
-        command = [inner, "-m", "pytest", "tests/probes/test_contract.py", "-p", "no:cacheprovider"]
+        command = [inner, "-m", "pytest", *CONTRACT, "-p", "no:cacheprovider"]
         started[version] = subprocess.Popen(
             [*command, "--basetemp", place / "tmp", "-rs"],
             cwd=ROOT,

@@ -11,7 +11,7 @@ import time
 
 from tests.servers import Answer, head, in_thread
 
-TIMES = 5
+TIMES = 4
 PHASES = (
     "SyncClass.before", "SyncClass.after", "SyncClass.process_view",
     "SyncClass.process_template_response", "Mixin.process_request", "Mixin.process_response",
@@ -76,7 +76,7 @@ def loop(client):
         name: client.repeat(f"/loop/{name}/", TIMES)
         for name in (
             "sleep", "lock", "executor", "to_thread", "gather", "custom_executor",
-            "background", "nested", "cancels",
+            "background", "nested", "cancels", "forever",
         )
     }  # fmt: skip
     answers["hop"] = client.repeat("/loop/hop/?ms=4", TIMES)

@@ -188,6 +188,11 @@ def test_a_task_that_is_cancelled_is_waited_for_until_then(run):
         assert_owned(record["segments"], note, **view("cancels", state="run"))
 
 
+def test_a_timer_that_is_never_due_is_no_trouble(run):
+    for record in run.of("forever"):
+        assert (record["status"], record["outcome"]) == (200, "complete")
+
+
 def test_hand_offs_three_deep(run):
     for record in run.of("nested"):
         for label in ("outer", "middle", "inner"):

@@ -176,6 +176,17 @@ def test_gzip_around_a_stream_is_the_middlewares(run):
             assert_owned(whole(record), note, **view("views.bulk", "stream"))
 
 
+def test_a_sync_middleware_above_an_async_view_hands_over_and_back(run):
+    """Under ASGI there and back; under WSGI an async view is reached through a loop."""
+    for record in run.of("native none"):
+        hops = record["hops"]
+        back = [hop for hop in hops if hop["direction"] == "to_loop"]
+        assert back
+        assert not any(hop["overlapped"] for hop in hops)
+        if run.interface == "asgi":
+            assert {hops[hop["parent"]]["direction"] for hop in back} == {"to_thread"}
+
+
 def test_a_collection_is_a_part_of_whoever_allocates(run):
     for record in run.of("collect"):
         (note,) = run.noted(record, "collect")

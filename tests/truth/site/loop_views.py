@@ -220,6 +220,13 @@ async def cancels(_request):
     return HttpResponse("cancelled")
 
 
+async def forever(_request):
+    """Allow as much time as there is."""
+    await asyncio.wait_for(asyncio.sleep(0.001), float("inf"))
+    await asyncio.wait_for(asyncio.sleep(0.001), 1e12)
+    return HttpResponse("done")
+
+
 async def upload(request):
     start = now()
     size = len(request.body)

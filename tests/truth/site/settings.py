@@ -27,7 +27,6 @@ STACKS = {
             )
         ),
     ],
-    "sync": [f"{HERE}.middleware.sync_function"],
 }
 MIDDLEWARE = STACKS[os.environ.get("TRUTH_STACK", "none")]
 ROOT_URLCONF = f"{HERE}.urls"

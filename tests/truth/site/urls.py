@@ -15,14 +15,16 @@ urlpatterns = [
     path("collect/", views.collect),
     *(
         path(f"{name}/", getattr(views, name))
-        for name in ("bulk", "stream", "upload", "handled", "unhandled", "missing", "empty", "endless")
+        for name in (
+            "bulk", "stream", "upload", "handled", "unhandled", "missing", "empty", "endless",
+        )
     ),
     *(
         path(f"loop/{name}/", getattr(loop_views, name))
         for name in (
             "native", "sleep", "lock", "executor", "to_thread", "hop", "gather",
             "custom_executor", "fill", "tasks", "eager", "background", "nested", "block",
-            "schedule", "stream", "endless", "patient", "cancels", "upload", "unhandled",
+            "schedule", "stream", "endless", "patient", "cancels", "forever", "upload", "unhandled",
         )
     ),
 ]  # fmt: skip
