@@ -9,7 +9,7 @@ from tests.live import ROOT, SERVERS, tracer
 from tests.mixed import EVERYWHERE, run
 
 CHECKER = ROOT / "benchmarks" / "check_jsonl.py"
-COUNT = 7 * len(EVERYWHERE)
+COUNT = 4 * len(EVERYWHERE)
 
 
 @pytest.mark.parametrize("name", SERVERS)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from types import FunctionType, MethodType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tracer.scopes import scoped
 from tracer.sites import NAME_ATTRIBUTE, describe
@@ -59,37 +59,81 @@ def is_hook(method: object) -> bool:
     return isinstance(method, MethodType) and method.__name__ in _HOOKS
 
 
+class _Link(NamedTuple):
+    """One link of a built chain: where it hangs, Django's wrapper, and the middleware in it."""
+
+    held: Any
+    replace: Callable[[Any], None]
+    inner: Any
+    middleware: Any
+
+
 def instrument_built(recorder: Recorder, handler: Any, paths: list[str]) -> None:
     """Stand in for the links of a chain that exists; note those that can't be reached."""
-    chain = handler._middleware_chain  # noqa: SLF001
-    if _is_traced(_unwrap(chain)):
+    links = _walk(handler)
+    if any(_is_traced(_unwrap(link.held)) for link in links):
         return
-    remaining = iter(paths)
+    innermost = links[-1] if links and links[-1].middleware is None else None
+    if innermost is not None:
+        links.pop()
+    named_links = _name(recorder, links, paths, whole=innermost is not None)
     owners: dict[int, str] = {}
+    for link, path in named_links:
+        owners[id(link.middleware)] = path
+        cell = _cell_of(link.inner, "get_response")
+        cell.cell_contents = trace_middleware(recorder, link.middleware, path)
+        named(link.inner, path)
+    if innermost is not None:
+        traced = trace_innermost(recorder, innermost.inner)
+        _put(innermost.held, innermost.inner, traced, innermost.replace)
+    _instrument_hooks(recorder, handler, owners)
+
+
+def _walk(handler: Any) -> list[_Link]:
+    """Return the links from the outermost in, as far as they can be followed.
+
+    The innermost, Django's own, has no middleware.
+    """
+    links: list[_Link] = []
+    held = handler._middleware_chain  # noqa: SLF001
     replace: Callable[[Any], None] = functools.partial(setattr, handler, "_middleware_chain")
     while True:
-        inner = _unwrap(chain)
+        inner = _unwrap(held)
         if not _is_inner(inner):
-            _note_unreached(recorder, remaining)
-            break
-        cell = _cell_of(inner, "get_response")
-        link = cell.cell_contents
-        if getattr(link, "__self__", None) is handler:
-            _put(chain, inner, trace_innermost(recorder, inner), replace)
-            break
-        path = _path_of(link, remaining)
-        if path is None:
-            recorder.problem(f"middleware:{describe(link)}", "absent", "not in MIDDLEWARE")
-            break
-        owners[id(link)] = path
-        found = _next_link(link)
-        cell.cell_contents = trace_middleware(recorder, link, path)
-        named(inner, path)
+            return links
+        middleware = _cell_of(inner, "get_response").cell_contents
+        if getattr(middleware, "__self__", None) is handler:
+            links.append(_Link(held, replace, inner, None))
+            return links
+        links.append(_Link(held, replace, inner, middleware))
+        found = _next_link(middleware)
         if found is None:
-            _note_unreached(recorder, remaining)
-            break
-        chain, replace = found
-    _instrument_hooks(recorder, handler, owners)
+            return links
+        held, replace = found
+
+
+def _name(
+    recorder: Recorder, links: list[_Link], paths: list[str], *, whole: bool
+) -> list[tuple[_Link, str]]:
+    """Find the entry of MIDDLEWARE that each link was made from; note those without a link.
+
+    A whole chain as long as the setting is told by place; in any other, entries have
+    opted out or can't be followed, and a link is told by what made it.
+    """
+    if whole and len(links) == len(paths):
+        return list(zip(links, paths, strict=True))
+    remaining = iter(paths)
+    found: list[tuple[_Link, str]] = []
+    for link in links:
+        path = _path_of(link.middleware, remaining)
+        if path is None:
+            reason = "not in MIDDLEWARE"
+            recorder.problem(f"middleware:{describe(link.middleware)}", "absent", reason)
+            return found
+        found.append((link, path))
+    if not whole:
+        _note_unreached(recorder, remaining)
+    return found
 
 
 def _instrument_hooks(recorder: Recorder, handler: Any, owners: dict[int, str]) -> None:

@@ -11,21 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.analysis import timelines
-from tests.analysis.timelines import (
-    BUSY,
-    GARBAGE,
-    HEADS,
-    PROGRAMS,
-    SITE,
-    WORKER,
-    Story,
-    check_tiling,
-)
+from tests.analysis.strategies import BUSY, GARBAGE, HEADS, PROGRAMS
+from tests.analysis.timelines import SITE, WORKER, Story, check_tiling
 from tracer import timeline as t
 from tracer.analysis.attribution import attribute
 from tracer.reports.json import jsonl
 
-thorough = settings(max_examples=60, deadline=None)
+thorough = settings(max_examples=50, deadline=None)
 PARTIAL = HEADS | st.builds(timelines.head)
 
 
@@ -120,7 +112,7 @@ def test_garbage_between_the_marks_tiles(program, garbage, busy, seed):
     attributed(head_of(story), marks, busy)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(HEADS, GARBAGE, BUSY)
 def test_garbage_tiles(head, marks, busy):
     attributed(head, marks, busy)

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.analysis import timelines
-from tests.analysis.timelines import ANY, BUSY, GARBAGE, HEADS, PROGRAMS, START_NS, WORKER, Story
+from tests.analysis.strategies import ANY, BUSY, GARBAGE, HEADS, PROGRAMS
+from tests.analysis.timelines import START_NS, WORKER, Story
 from tracer.analysis.attribution import attribute
 from tracer.analysis.client import widen
 from tracer.analysis.request import Client
@@ -32,7 +33,7 @@ def around(request, before_ns=BEFORE_NS, back_ns=BACK_NS, late_ns=0):
     return Client(request.start_ns - before_ns, end - 1, end, late_ns)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.tuples(PROGRAMS, PROGRAMS), BUSY, CLIENTS, CULPRITS, FLOORS)
 def test_any_clients_stamps_keep_the_tiling(programs, busy, client, culprits, floor):
     story = Story()

@@ -6,9 +6,11 @@ import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
 
 from tests.live import ROOT, environment, tracer
 from tracer import frames
+from tracer.commands import main
 from tracer.sinks.recording import RecordingWriter
 from tracer.timeline import DONE, ENTER, EXIT, LAST, STEP, Timeline
 from tracer.timeline import ROOT as ROOT_TRACK
@@ -49,8 +51,18 @@ def recording(tmp_path_factory):
     return write(tmp_path_factory.mktemp("report") / "site.tracer")
 
 
+class Done:
+    """What a command in this process came to, as if it had been run."""
+
+    def __init__(self, result):
+        assert result.exception is None or isinstance(result.exception, SystemExit), result
+        self.returncode, self.stdout, self.stderr = result.exit_code, result.stdout, result.stderr
+
+
 def report(*arguments, **options):
-    return tracer("report", *arguments, **options)
+    if options:
+        return tracer("report", *arguments, **options)
+    return Done(CliRunner().invoke(main, ["report", *map(str, arguments)]))
 
 
 def lines(done):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import dataclass
 
@@ -42,10 +43,14 @@ class Run:
             told = json.loads(client.ask("/notes/").body)["notes"]
             client.close()
             self.records = server.records()
-            self.environment = json.loads(server.report("json"))["environment"]
-            self.log = server.text()
+        self._server = server
         self.notes = [Note(*entry) for entry in told]
         self._by_trace = {record["trace_id"]: record for record in self.records}
+
+    @functools.cached_property
+    def environment(self):
+        """What the report says of the process."""
+        return json.loads(self._server.report("json"))["environment"]
 
     def of(self, scenario):
         """The records of a scenario's requests, as they were sent."""

@@ -43,9 +43,7 @@ def interpreters():
     return _found()
 
 
-@pytest.fixture(
-    scope="module", params=[(6, 1), (5, 2)], ids=lambda version: "Django %d.%d" % version
-)
+@pytest.fixture(scope="module", params=[(6, 1), (5, 2)], ids="Django {0[0]}.{0[1]}".format)
 def seed(request, interpreters, tmp_path_factory):
     if request.param not in interpreters:
         pytest.skip("no interpreter with this Django is found")
@@ -59,7 +57,7 @@ def seed(request, interpreters, tmp_path_factory):
         client.close()
         records = server.records()
         told = json.loads(server.report("json"))
-    assert told["environment"]["django"].startswith("%d.%d." % request.param)
+    assert told["environment"]["django"].startswith("{}.{}.".format(*request.param))
     return records, told, asgiref
 
 

@@ -40,6 +40,7 @@ def _init_process(recorder: Recorder, original: Callable[..., Any]) -> Callable[
     return init_process
 
 
+@functools.cache
 def _worker_name(worker: type) -> str:
     for kind in worker.__mro__:
         if kind.__name__ == "UvicornWorker":
@@ -73,7 +74,7 @@ def _handle_sync(recorder: Recorder, original: Callable[..., Any]) -> Callable[.
     @functools.wraps(original)
     def handle(self: Any, listener: Any, client: Any, addr: Any) -> Any:
         start = self.__dict__.pop(_TOUCH, None) or now()
-        timeline = _open(recorder, start, next(_connections))
+        timeline = _open(recorder, self, start, next(_connections))
         if timeline is None:
             return original(self, listener, client, addr)
         return _serve(recorder, timeline, functools.partial(original, self, listener, client, addr))
@@ -88,7 +89,7 @@ def _handle_gthread(recorder: Recorder, original: Callable[..., Any]) -> Callabl
         start = state.pop(_TOUCH, None) or now()
         if _CONNECTION not in state:
             state[_CONNECTION] = next(_connections)
-        timeline = _open(recorder, start, state[_CONNECTION])
+        timeline = _open(recorder, self, start, state[_CONNECTION])
         if timeline is None:
             return original(self, conn)
         mark(timeline, QUEUED, 0)
@@ -112,9 +113,9 @@ def _finish_request(recorder: Recorder, original: Callable[..., Any]) -> Callabl
     return finish_request
 
 
-def _open(recorder: Recorder, start_ns: int, connection: int) -> Timeline | None:
+def _open(recorder: Recorder, worker: Any, start_ns: int, connection: int) -> Timeline | None:
     timeline: Timeline | None = attempt(
-        "opening a timeline", recorder.open, "wsgi", "gunicorn", start_ns
+        "opening a timeline", recorder.open, "wsgi", _worker_name(type(worker)), start_ns
     )
     if timeline is not None:
         timeline.connection = connection

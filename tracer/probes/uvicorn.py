@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import itertools
+import sys
 from threading import get_ident as ident
 from threading import get_native_id as native_id
 from typing import TYPE_CHECKING, Any, Final
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from tracer.timeline import Timeline
 
 SCOPE_KEY: Final = "tracer.timeline"
+_WORKERS: Final = frozenset({"uvicorn_worker", "uvicorn.workers"})
 _TOUCH: Final = "_tracer_touch"
 _OPENED: Final = "_tracer_opened"
 _CONNECTION: Final = "_tracer_connection"
@@ -81,7 +83,7 @@ def _run_asgi(http: str) -> Callable[[Recorder, Any], Any]:
 
 def _open(recorder: Recorder, cycle: Any, http: str) -> Timeline | None:
     state = getattr(getattr(cycle.on_response, "__self__", None), "__dict__", {})
-    timeline = recorder.open("asgi", "uvicorn", state.pop(_TOUCH, None) or now())
+    timeline = recorder.open("asgi", _server(), state.pop(_TOUCH, None) or now())
     if timeline is None:
         return None
     if _CONNECTION not in state:
@@ -199,7 +201,7 @@ def _send_400(http: str) -> Callable[[Recorder, Any], Any]:
 
 def _record_400(recorder: Recorder, protocol: Any, http: str, start: int) -> None:
     end = now()
-    timeline = recorder.open("asgi", "uvicorn", start)
+    timeline = recorder.open("asgi", _server(), start)
     if timeline is None:
         return
     state = protocol.__dict__
@@ -223,6 +225,11 @@ def _headers(scope: Any) -> dict[str, str]:
         for name, value in scope["headers"]
         if name == b"traceparent"
     }
+
+
+def _server() -> str:
+    """Nothing but gunicorn's worker class imports its module; `wrap` comes too late to see it."""
+    return "gunicorn.uvicorn" if _WORKERS & sys.modules.keys() else "uvicorn"
 
 
 def _is_uvloop(loop: object) -> bool:
