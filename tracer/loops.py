@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracer.clock import now
 from tracer.recorder import CURRENT, OCCUPANCY_FLOOR_NS
-from tracer.scopes import mark, mark_at
+from tracer.scopes import attempt, mark, mark_at
 from tracer.sites import describe
 from tracer.timeline import (
     CALL_SUBMIT,
@@ -23,7 +23,7 @@ from tracer.timeline import (
     TIMER_DUE,
     Timeline,
 )
-from tracer.tracks import LISTENING, PLAIN, WAITING, attempt, follow_task, is_followed
+from tracer.tracks import LISTENING, PLAIN, WAITING, follow_task, is_followed
 
 if TYPE_CHECKING:
     import asyncio

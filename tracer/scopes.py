@@ -6,6 +6,7 @@ This is the hot path: a request in progress runs nothing of ours but what is her
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 import logging
@@ -167,6 +168,28 @@ def disarm(timeline: Timeline | None, what: str = "recording a mark") -> Callabl
         message = "tracer: %s failed; the request goes on untraced"
         _logger.warning(message, what, exc_info=sys.exc_info())
     return discard
+
+
+def attempt(what: str, action: Callable[..., Any], *args: Any) -> Any:
+    """Do something of ours beside a request; None where it failed. Never raises."""
+    try:
+        return action(*args)
+    except Exception:  # noqa: BLE001 - a request never fails because of us
+        disarm(None, what)
+        return None
+
+
+def note_error(recorder: Recorder, error: BaseException | None) -> None:
+    """Remember what exception the current request met; never raises."""
+    attempt("noting an error", recorder.note_error, CURRENT.get(), error)
+
+
+def mark_coroutine_function(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Have a plain function that returns a coroutine taken for a coroutine function."""
+    if sys.version_info >= (3, 12):
+        return inspect.markcoroutinefunction(function)
+    function.__dict__["_is_coroutine"] = vars(asyncio.coroutines)["_is_coroutine"]
+    return function
 
 
 def _wraps(wrapped: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

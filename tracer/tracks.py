@@ -15,7 +15,7 @@ from threading import get_ident as ident
 from typing import TYPE_CHECKING, Any, Final
 
 from tracer.recorder import CURRENT, installed
-from tracer.scopes import disarm, mark
+from tracer.scopes import attempt, disarm, mark
 from tracer.timeline import AWAITS, DONE, ROOT, SPAWN, STEP, TASK, YIELD
 
 if TYPE_CHECKING:
@@ -49,15 +49,6 @@ async def root_track(
     finally:
         attempt("settling a request's outcome", settle)
         attempt("closing a timeline", recorder.close, timeline)
-
-
-def attempt(what: str, action: Callable[..., Any], *args: Any) -> Any:
-    """Do something of ours beside a request; None where it failed. Never raises."""
-    try:
-        return action(*args)
-    except Exception:  # noqa: BLE001 - a request never fails because of us
-        disarm(None, what)
-        return None
 
 
 async def followed(coroutine: Coroutine[Any, Any, Any], timeline: Timeline, track: int) -> Any:

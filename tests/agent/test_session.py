@@ -97,10 +97,11 @@ def test_a_killed_agent_leaves_what_it_had_written(path):
 
 
 def test_a_killed_agents_recording_can_be_replaced(path):
-    open_session(path)
+    _, directory = ring_of(open_session(path))
     (pid,) = agents_of(path)
     os.kill(pid, signal.SIGKILL)
     wait_for(lambda: not agents_of(path))
+    shutil.rmtree(directory)
     with open_session(path) as session:
         write(ring_of(session)[0], 1)
     assert count(path) == 1

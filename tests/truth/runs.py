@@ -95,8 +95,13 @@ def total(segments, **owner):
 
 
 def assert_owned(segments, note, **owner):
-    """An owner has what the injected code measured, there where it was."""
+    """An owner has what the injected code measured, there where it was.
+
+    A collection that happened to run in it is its own as well, by the name `gc`.
+    """
     had = within(segments, note.start_ns, note.end_ns, **owner)
+    if owner.get("part", "") != "gc" and "part" in owner:
+        had += within(segments, note.start_ns, note.end_ns, **{**owner, "part": "gc"})
     around = [
         (s["layer"], s["detail"], s["part"], s["phase"], s["state"], s["end_ns"] - s["start_ns"])
         for s in segments

@@ -39,12 +39,12 @@ def named(record, text):
     return [hop for hop in record["hops"] if hop["site"].endswith(text)]
 
 
-def assert_slept(record, slept, name):
-    """A timer of 4 ms in an awaited task: the view's until it was due, then the loop's."""
+def assert_slept(record, slept, name, delay_ns=4 * MS):
+    """A timer is the view's until it was due, then the loop's."""
     ns = within(record["segments"], slept.start_ns, slept.end_ns, **view(name))
     late = within(record["segments"], slept.start_ns, slept.end_ns, layer="event_loop")
     assert ns + late >= slept.ns - 10_000
-    assert late <= max(slept.ns - 4 * MS, 0) + 300_000
+    assert late <= max(slept.ns - delay_ns, 0) + 300_000
 
 
 def beside(record):
@@ -177,8 +177,7 @@ def test_a_task_beside_is_overlapped(run):
         (note,) = run.noted(record, "main")
         (other,) = run.noted(record, "beside")
         assert_owned(record["overlapped"], other, **view("background", state="run"))
-        ns = within(record["segments"], note.start_ns, note.end_ns, **view("background"))
-        assert abs(ns - min(8 * MS, note.ns)) <= tolerance(8 * MS) + 100_000
+        assert_slept(record, note, "background", 8 * MS)
 
 
 def test_a_task_that_is_cancelled_is_waited_for_until_then(run):

@@ -15,10 +15,12 @@ BUILT_IN: Final = (
     "uvloop_loop",
     "asgiref",
     "django",
+    "django_handlers",
     "django_parts",
     "drf",
     "uvicorn",
     "gunicorn",
+    "gunicorn_http",
 )
 
 _GROUP: Final = "tracer.probes"

@@ -5,9 +5,7 @@ Read in asgiref 3.6 to 3.13, `asgiref/sync.py`.
 
 from __future__ import annotations
 
-import asyncio
 import functools
-import inspect
 import sys
 from threading import get_ident as ident
 from threading import get_native_id as native_id
@@ -16,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tracer import loops
 from tracer.clock import now
 from tracer.recorder import CURRENT, LONG_NS
-from tracer.scopes import disarm, mark, mark_at
+from tracer.scopes import disarm, mark, mark_at, mark_coroutine_function
 from tracer.seams import Probe, Seam
 from tracer.sites import Sites
 from tracer.timeline import (
@@ -37,6 +35,7 @@ from tracer.timeline import (
 from tracer.tracks import followed, own_code
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Coroutine
     from concurrent.futures import Executor
 
@@ -65,7 +64,7 @@ def _sync_to_async(recorder: Recorder, original: Callable[..., Any]) -> Callable
         site = _site(sites, self.func)
         return _hop(original(self, *args, **kwargs), timeline, site)
 
-    return _mark_coroutine_function(__call__)
+    return mark_coroutine_function(__call__)
 
 
 def _site(sites: Sites, function: Any) -> int:
@@ -197,7 +196,7 @@ def _main_wrap(_recorder: Recorder, original: Callable[..., Any]) -> Callable[..
         mark(timeline, BRIDGE, track)
         return _begin_bridge(coroutine, timeline, track)
 
-    return _mark_coroutine_function(main_wrap)
+    return mark_coroutine_function(main_wrap)
 
 
 async def _begin_bridge(coroutine: Coroutine[Any, Any, Any], timeline: Timeline, track: int) -> Any:
@@ -207,13 +206,6 @@ async def _begin_bridge(coroutine: Coroutine[Any, Any, Any], timeline: Timeline,
 
 
 own_code.add(_begin_bridge.__code__)
-
-
-def _mark_coroutine_function(function: Callable[..., Any]) -> Callable[..., Any]:
-    if sys.version_info >= (3, 12):
-        return inspect.markcoroutinefunction(function)
-    function.__dict__["_is_coroutine"] = vars(asyncio.coroutines)["_is_coroutine"]
-    return function
 
 
 def _watch_loops(recorder: Recorder) -> Callable[[], None]:

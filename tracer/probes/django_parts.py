@@ -9,10 +9,9 @@ import functools
 from typing import TYPE_CHECKING, Any, Final
 
 from tracer.recorder import CURRENT
-from tracer.scopes import mark, scope, scoped
+from tracer.scopes import attempt, mark, scope, scoped
 from tracer.seams import Probe, Seam
 from tracer.timeline import CONNECT, PULL, PULLED, STREAM
-from tracer.tracks import attempt
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

@@ -10,9 +10,8 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from tracer.recorder import CURRENT
-from tracer.scopes import enter, leave, scope, scoped
+from tracer.scopes import attempt, enter, leave, scope, scoped
 from tracer.seams import Probe, Seam
-from tracer.tracks import attempt
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,6 +1,6 @@
-"""gunicorn's WSGI workers, sync and gthread: accept, parse, call, write, close.
+"""gunicorn's WSGI workers, sync and gthread: from accepting a connection to letting it go.
 
-Read in gunicorn 20 to 27, `workers/{base,sync,gthread}.py`, `http/{parser,unreader,wsgi}.py`.
+Read in gunicorn 20 to 27, `workers/{base,sync,gthread}.py`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracer.clock import now
 from tracer.recorder import CURRENT
-from tracer.scopes import enter, leave, mark, mark_at, scope
+from tracer.scopes import attempt, mark, mark_at, scope
 from tracer.seams import Probe, Seam
-from tracer.timeline import DISCONNECT, DONE, OS_THREAD, QUEUED, ROOT, SENT, STEP
-from tracer.tracks import attempt
+from tracer.timeline import DONE, OS_THREAD, QUEUED, ROOT, STEP
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +39,6 @@ def _init_process(recorder: Recorder, original: Callable[..., Any]) -> Callable[
     return init_process
 
 
-@functools.cache
 def _worker_name(worker: type) -> str:
     for kind in worker.__mro__:
         if kind.__name__ == "UvicornWorker":
@@ -185,97 +183,11 @@ def _handle_error(recorder: Recorder, original: Callable[..., Any]) -> Callable[
     return handle_error
 
 
-def _write_error(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
-    owner = recorder.owner("server", "send")
-
-    @functools.wraps(original)
-    def write_error(sock: Any, status_int: int, reason: Any, mesg: Any) -> Any:
-        timeline = CURRENT.get()
-        if timeline is None:
-            return original(sock, status_int, reason, mesg)
-        timeline.status = status_int
-        enter(timeline, owner)
-        try:
-            return original(sock, status_int, reason, mesg)
-        finally:
-            leave(timeline, owner)
-            _sent(timeline)
-
-    return write_error
-
-
-def _write(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
-    """Bytes go to the kernel in here, or none: only those that go can be the last."""
-    owner = recorder.owner("server", "send")
-
-    @functools.wraps(original)
-    def write(self: Any, *args: Any) -> Any:
-        timeline = CURRENT.get()
-        if timeline is None:
-            return original(self, *args)
-        before = self.sent, self.headers_sent
-        enter(timeline, owner)
-        try:
-            return original(self, *args)
-        except OSError:
-            mark(timeline, DISCONNECT, 0)
-            timeline.outcome = attempt("noting a disconnect", recorder.name, "disconnected") or 0
-            raise
-        finally:
-            leave(timeline, owner)
-            timeline.status = getattr(self, "status_code", None) or timeline.status
-            if before != (self.sent, self.headers_sent) or (not args and self.chunked):
-                _sent(timeline)
-
-    return write
-
-
-def _write_file(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
-    """`sendfile` leaves no count behind: it always sends something."""
-    in_write = _write(recorder, original)
-
-    @functools.wraps(original)
-    def write_file(self: Any, respiter: Any) -> Any:
-        try:
-            return in_write(self, respiter)
-        finally:
-            timeline = CURRENT.get()
-            if timeline is not None:
-                _sent(timeline)
-
-    return write_file
-
-
-def _chunk(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
-    """Read from the client: the request's head until it is parsed, then its body."""
-    head, body = recorder.owner("server", "read"), recorder.owner("server", "body")
-
-    @functools.wraps(original)
-    def chunk(self: Any, *args: Any) -> Any:
-        timeline = CURRENT.get()
-        if timeline is None:
-            return original(self, *args)
-        owner = body if timeline.method else head
-        enter(timeline, owner)
-        try:
-            return original(self, *args)
-        finally:
-            leave(timeline, owner)
-
-    return chunk
-
-
-def _sent(timeline: Timeline) -> None:
-    timeline.last_ns = now()
-    mark_at(timeline, (SENT, timeline.last_ns, ident(), 0))
-
-
 def _headers(request: Any) -> dict[str, str]:
     return {name.lower(): value for name, value in request.headers if name == "TRACEPARENT"}
 
 
 _WORKERS: Final = "gunicorn.workers"
-_RESPONSE: Final = "gunicorn.http.wsgi:Response"
 PROBE = Probe(
     name="gunicorn",
     seams=(
@@ -322,26 +234,5 @@ PROBE = Probe(
             shapes=("self, timeout",),
             optional=True,
         ),
-        Seam("gunicorn.http.parser:Parser.__next__", scope("server", "parse"), shapes=("self",)),
-        Seam(
-            "gunicorn.http.unreader:SocketUnreader.chunk",
-            _chunk,
-            shapes=("self", "self, size_hint"),
-        ),
-        Seam(f"{_RESPONSE}.write", _write, shapes=("self, arg",)),
-        Seam(f"{_RESPONSE}.close", _write, shapes=("self",)),
-        Seam(f"{_RESPONSE}.write_file", _write_file, shapes=("self, respiter",)),
-        Seam(
-            "gunicorn.util:write_error",
-            _write_error,
-            shapes=("sock, status_int, reason, mesg",),
-        ),
-        Seam(
-            "gunicorn.util:close_graceful",
-            scope("server", "close"),
-            shapes=("sock, timeout, max_drain",),
-            optional=True,
-        ),
-        Seam("gunicorn.glogging:Logger.access", scope("server", "access log")),
     ),
 )

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 from tracer.clock import now
 from tracer.loops import READING
 from tracer.recorder import CURRENT, OCCUPANCY_FLOOR_NS
-from tracer.scopes import enter, leave, mark, mark_at
+from tracer.scopes import attempt, enter, leave, mark, mark_at, mark_coroutine_function
 from tracer.seams import Probe, Seam
 from tracer.timeline import DISCONNECT, DONE, LAST, OS_THREAD, READ, ROOT, STEP
-from tracer.tracks import attempt, root_track
+from tracer.tracks import root_track
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,7 +76,7 @@ def _run_asgi(http: str) -> Callable[[Recorder, Any], Any]:
             settle = functools.partial(_settle, recorder, timeline, self)
             return root_track(recorder, timeline, coroutine, settle)
 
-        return run_asgi
+        return mark_coroutine_function(run_asgi)
 
     return stand_in
 

@@ -1,0 +1,189 @@
+"""Django's ASGI and WSGI handlers: the request built, exceptions, signals, the answer sent.
+
+Read in Django 4.2 to 6.1: `core/handlers/{asgi,wsgi,exception}.py`, `dispatch/dispatcher.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+from tracer.recorder import CURRENT
+from tracer.scopes import attempt, disarm, enter, leave, note_error, once, scope, scoped
+from tracer.seams import Probe, Seam
+from tracer.sites import describe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tracer.recorder import Recorder
+    from tracer.timeline import Timeline
+
+SCOPE_KEY: Final = "tracer.timeline"
+"""Where a server's probe puts the timeline, for servers that reset the context."""
+
+
+def _response_for_exception(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
+    in_scope = scoped(original, recorder.owner("handler", "response_for_exception"))
+
+    @functools.wraps(original)
+    def response_for_exception(request: Any, exc: Any) -> Any:
+        note_error(recorder, exc)
+        return in_scope(request, exc)
+
+    return response_for_exception
+
+
+def _uncaught(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def handle_uncaught_exception(*args: Any, **kwargs: Any) -> Any:
+        timeline = CURRENT.get()
+        if timeline is not None:
+            timeline.outcome = attempt("noting an error", recorder.name, "error") or 0
+            note_error(recorder, sys.exc_info()[1])
+        return original(*args, **kwargs)
+
+    return handle_uncaught_exception
+
+
+def _asgi_call(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
+    owner = recorder.owner("handler")
+
+    @functools.wraps(original)
+    async def __call__(self: Any, scope: Any, receive: Any, send: Any) -> Any:  # noqa: N807
+        timeline = CURRENT.get()
+        if timeline is None:
+            timeline = scope.get(SCOPE_KEY)
+            if timeline is None:
+                return await original(self, scope, receive, send)
+            CURRENT.set(timeline)
+        enter(timeline, owner)
+        try:
+            return await original(self, scope, receive, send)
+        finally:
+            leave(timeline, owner)
+
+    return __call__
+
+
+def _wsgi_call(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
+    owner = recorder.owner("handler")
+    closing = recorder.owner("handler", "response.close")
+
+    @functools.wraps(original)
+    def __call__(self: Any, environ: Any, start_response: Any) -> Any:  # noqa: N807
+        timeline = CURRENT.get()
+        if timeline is None:
+            return original(self, environ, start_response)
+        enter(timeline, owner)
+        try:
+            response = original(self, environ, start_response)
+        finally:
+            leave(timeline, owner)
+        with contextlib.suppress(AttributeError):
+            response.close = once(timeline, response.close, closing)
+        return response
+
+    return __call__
+
+
+def _never_a_track(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
+    """The task that waits for the client to go away is no part of any request."""
+    recorder.untracked.add(original.__code__)
+    return original
+
+
+def _live_receivers(signal_name: str) -> Callable[[Recorder, Any], Any]:
+    def stand_in(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
+        from django.core import signals  # noqa: PLC0415 - imported by now
+
+        signal = getattr(signals, signal_name)
+        owners: dict[object, int] = {}
+
+        def traced(timeline: Timeline, receiver: Any) -> Any:
+            key = getattr(receiver, "__code__", None) or type(receiver)
+            owner = owners.get(key)
+            if owner is None:
+                owner = owners[key] = recorder.owner("handler", describe(receiver))
+            return once(timeline, receiver, owner)
+
+        def live_receivers(sender: Any) -> Any:
+            live = original(signal, sender)
+            timeline = CURRENT.get()
+            if timeline is None:
+                return live
+            try:
+                if isinstance(live, tuple):
+                    return tuple([traced(timeline, one) for one in group] for group in live)
+                return [traced(timeline, one) for one in live]
+            except Exception:  # noqa: BLE001 - a request never fails because of us
+                disarm(None, "tracing a signal's receivers")
+                return live
+
+        return live_receivers
+
+    return stand_in
+
+
+_HANDLERS: Final = "django.core.handlers"
+PROBE = Probe(
+    name="django_handlers",
+    seams=(
+        Seam(
+            f"{_HANDLERS}.exception:response_for_exception",
+            _response_for_exception,
+            shapes=("request, exc",),
+        ),
+        Seam(
+            f"{_HANDLERS}.exception:handle_uncaught_exception",
+            _uncaught,
+            shapes=("request, resolver, exc_info",),
+        ),
+        Seam(
+            f"{_HANDLERS}.asgi:ASGIHandler.__call__",
+            _asgi_call,
+            shapes=("self, scope, receive, send",),
+        ),
+        Seam(
+            f"{_HANDLERS}.asgi:ASGIHandler.listen_for_disconnect",
+            _never_a_track,
+            shapes=("self, receive",),
+            optional=True,
+        ),
+        Seam(
+            f"{_HANDLERS}.asgi:ASGIHandler.read_body",
+            scope("handler", "read_body"),
+            shapes=("self, receive",),
+        ),
+        Seam(
+            f"{_HANDLERS}.asgi:ASGIHandler.create_request",
+            scope("handler", "create_request"),
+            shapes=("self, scope, body_file",),
+        ),
+        Seam(
+            f"{_HANDLERS}.asgi:ASGIHandler.send_response",
+            scope("handler", "send_response"),
+            shapes=("self, response, send",),
+        ),
+        Seam(
+            f"{_HANDLERS}.wsgi:WSGIHandler.__call__",
+            _wsgi_call,
+            shapes=("self, environ, start_response",),
+        ),
+        Seam(
+            f"{_HANDLERS}.wsgi:WSGIRequest.__init__",
+            scope("handler", "create_request"),
+            shapes=("self, environ",),
+        ),
+        *(
+            Seam(
+                f"django.core.signals:{signal}._live_receivers",
+                _live_receivers(signal),
+                shapes=("self, sender",),
+            )
+            for signal in ("request_started", "request_finished", "got_request_exception")
+        ),
+    ),
+)

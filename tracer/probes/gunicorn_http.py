@@ -1,0 +1,136 @@
+"""gunicorn's own HTTP for its WSGI workers: parsing, the client's body, the answer's bytes.
+
+Read in gunicorn 20 to 27, `http/{parser,unreader,wsgi}.py`, `util.py`.
+"""
+
+from __future__ import annotations
+
+import functools
+from threading import get_ident as ident
+from typing import TYPE_CHECKING, Any, Final
+
+from tracer.clock import now
+from tracer.recorder import CURRENT
+from tracer.scopes import attempt, enter, leave, mark, mark_at, scope
+from tracer.seams import Probe, Seam
+from tracer.timeline import DISCONNECT, SENT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tracer.recorder import Recorder
+    from tracer.timeline import Timeline
+
+
+def _write_error(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
+    owner = recorder.owner("server", "send")
+
+    @functools.wraps(original)
+    def write_error(sock: Any, status_int: int, reason: Any, mesg: Any) -> Any:
+        timeline = CURRENT.get()
+        if timeline is None:
+            return original(sock, status_int, reason, mesg)
+        timeline.status = status_int
+        enter(timeline, owner)
+        try:
+            return original(sock, status_int, reason, mesg)
+        finally:
+            leave(timeline, owner)
+            _sent(timeline)
+
+    return write_error
+
+
+def _write(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
+    """Bytes go to the kernel in here, or none: only those that go can be the last."""
+    owner = recorder.owner("server", "send")
+
+    @functools.wraps(original)
+    def write(self: Any, *args: Any) -> Any:
+        timeline = CURRENT.get()
+        if timeline is None:
+            return original(self, *args)
+        before = self.sent, self.headers_sent
+        enter(timeline, owner)
+        try:
+            return original(self, *args)
+        except OSError:
+            mark(timeline, DISCONNECT, 0)
+            timeline.outcome = attempt("noting a disconnect", recorder.name, "disconnected") or 0
+            raise
+        finally:
+            leave(timeline, owner)
+            timeline.status = getattr(self, "status_code", None) or timeline.status
+            if before != (self.sent, self.headers_sent) or (not args and self.chunked):
+                _sent(timeline)
+
+    return write
+
+
+def _write_file(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
+    """`sendfile` leaves no count behind: it always sends something."""
+    in_write = _write(recorder, original)
+
+    @functools.wraps(original)
+    def write_file(self: Any, respiter: Any) -> Any:
+        try:
+            return in_write(self, respiter)
+        finally:
+            timeline = CURRENT.get()
+            if timeline is not None:
+                _sent(timeline)
+
+    return write_file
+
+
+def _chunk(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
+    """Read from the client: the request's head until it is parsed, then its body."""
+    head, body = recorder.owner("server", "read"), recorder.owner("server", "body")
+
+    @functools.wraps(original)
+    def chunk(self: Any, *args: Any) -> Any:
+        timeline = CURRENT.get()
+        if timeline is None:
+            return original(self, *args)
+        owner = body if timeline.method else head
+        enter(timeline, owner)
+        try:
+            return original(self, *args)
+        finally:
+            leave(timeline, owner)
+
+    return chunk
+
+
+def _sent(timeline: Timeline) -> None:
+    timeline.last_ns = now()
+    mark_at(timeline, (SENT, timeline.last_ns, ident(), 0))
+
+
+_RESPONSE: Final = "gunicorn.http.wsgi:Response"
+PROBE = Probe(
+    name="gunicorn_http",
+    seams=(
+        Seam("gunicorn.http.parser:Parser.__next__", scope("server", "parse"), shapes=("self",)),
+        Seam(
+            "gunicorn.http.unreader:SocketUnreader.chunk",
+            _chunk,
+            shapes=("self", "self, size_hint"),
+        ),
+        Seam(f"{_RESPONSE}.write", _write, shapes=("self, arg",)),
+        Seam(f"{_RESPONSE}.close", _write, shapes=("self",)),
+        Seam(f"{_RESPONSE}.write_file", _write_file, shapes=("self, respiter",)),
+        Seam(
+            "gunicorn.util:write_error",
+            _write_error,
+            shapes=("sock, status_int, reason, mesg",),
+        ),
+        Seam(
+            "gunicorn.util:close_graceful",
+            scope("server", "close"),
+            shapes=("sock, timeout, max_drain",),
+            optional=True,
+        ),
+        Seam("gunicorn.glogging:Logger.access", scope("server", "access log")),
+    ),
+)
