@@ -66,15 +66,13 @@ def has_log(path: Path) -> bool:
 
 
 def connect(path: Path, *, logged: bool) -> sqlite3.Connection:
-    """Open the file for reading, at one moment of its life however long it is read.
-
-    Without a log beside it nobody writes it: then SQLite is kept from making one.
-    """
+    """Open the file for reading; without a log beside it, keep SQLite from making one."""
     quoted = str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
     way = "mode=ro" if logged else "mode=ro&immutable=1"
-    database = sqlite3.connect(f"file:{quoted}?{way}", uri=True, isolation_level=None)
-    database.execute("BEGIN")
-    return database
+    try:
+        return sqlite3.connect(f"file:{quoted}?{way}", uri=True, isolation_level=None)
+    except sqlite3.Error as error:
+        raise RecordingError(f"{path}: cannot be read ({error})") from error
 
 
 @contextlib.contextmanager

@@ -6,7 +6,6 @@ everything into the one file, which can then be copied anywhere.
 
 from __future__ import annotations
 
-import bisect
 import contextlib
 import json
 import sqlite3
@@ -28,6 +27,7 @@ from tracer.sinks.file import (
     has_log,
     reading,
 )
+from tracer.sinks.occupancy import Occupancy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -145,18 +145,25 @@ class Recording:
         self.path = path
         check_file(path)
         logged = has_log(path)
-        with reading(path):
-            self._database = connect(path, logged=logged)
+        self._database = connect(path, logged=logged)
+        try:
+            self._begin(logged=logged, check_complete=check_complete)
+        except BaseException:
+            self._database.close()
+            raise
+
+    def _begin(self, *, logged: bool, check_complete: bool) -> None:
+        with reading(self.path):
+            self._database.execute("BEGIN")
             rows = self._database.execute("SELECT key, value FROM meta")
             self.meta: dict[str, Any] = {key: json.loads(value) for key, value in rows}
             state = self.meta["state"]
         if check_complete and state != "closed" and not logged:
-            self._database.close()
             raise RecordingError(
-                f"{path}: a torn copy, taken while the recording was being written; "
+                f"{self.path}: a torn copy, taken while the recording was being written; "
                 "copy it after its server has ended"
             )
-        with reading(path):
+        with reading(self.path):
             self._workers = self._read_workers()
 
     @property
@@ -260,28 +267,12 @@ class Recording:
             )
         return workers
 
-    def _occupancy(self, worker: int) -> _Occupancy:
+    def _occupancy(self, worker: int) -> Occupancy:
         rows = self._database.execute("SELECT frame FROM occupancy WHERE worker = ?", (worker,))
         entries = [
             entry for (blob,) in rows for entry in frames.decode_occupancy(zlib.decompress(blob))
         ]
-        return _Occupancy(entries)
-
-
-class _Occupancy:
-    """A worker's log of what its threads ran, found by time."""
-
-    def __init__(self, entries: list[frames.Busy]) -> None:
-        entries.sort(key=lambda entry: entry.end_ns)
-        self._entries = entries
-        self._ends = [entry.end_ns for entry in entries]
-
-    def between(self, start_ns: int, end_ns: int) -> list[frames.Busy]:
-        """Return the entries that overlap an interval, and a few after it."""
-        first = bisect.bisect_right(self._ends, start_ns)
-        last = bisect.bisect_left(self._ends, end_ns)
-        tail = self._entries[last : last + 64]
-        return self._entries[first:last] + [e for e in tail if e.start_ns < end_ns]
+        return Occupancy(entries)
 
 
 def _make_way(path: Path) -> None:
