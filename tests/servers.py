@@ -12,7 +12,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -232,12 +231,6 @@ def head(method, path, *, trace_id=None, headers=(), close=True):
         *headers,
     ]
     return "\r\n".join([*lines, "", ""]).encode()
-
-
-def in_thread(function, *arguments):
-    thread = threading.Thread(target=function, args=arguments)
-    thread.start()
-    return thread
 
 
 def _environment(extra, site):

@@ -61,6 +61,10 @@ class Demo:
                 answers[method, path, keep] = (answer.status, headers, answer.body)
         return answers
 
+    def alternating(self):
+        """As `bytes`, one route by keep-alive and the next by a connection of its own."""
+        return self.bytes(ROUTES[::2], (True,)) | self.bytes(ROUTES[1::2], (False,))
+
     def malformed(self):
         """The first bytes of the answer to what is no request."""
         return self.client.raw(b"GE\x00T / HTTP/1.1\r\n: nothing\r\n\r\n")[:30]

@@ -20,7 +20,7 @@ def differences(found, expected):
 def test_a_broken_tracer_breaks_no_request(demo, fault):
     demo.tell(f"fault/{fault}")
     try:
-        found, malformed = demo.bytes(), demo.malformed()
+        found, malformed = demo.alternating(), demo.malformed()
     finally:
         told = demo.tell("fault/none")
     assert told["was"] == fault

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import http.client
 import secrets
 import socket
 import sys
 import time
 
-from tests.servers import Answer, head, in_thread
+from tests.servers import Answer, head
 
-TIMES = 4
+TIMES = 3
 PHASES = (
     "SyncClass.before", "SyncClass.after", "SyncClass.process_view",
     "SyncClass.process_template_response", "Mixin.process_request", "Mixin.process_response",
@@ -176,13 +174,3 @@ def _pipelined(client):
 def _answer(got, trace_id, sent_ns):
     first, _, body = got.partition(b"\r\n\r\n")
     return Answer(int(first.split()[1]), [], body, trace_id, sent_ns)
-
-
-def in_background(client, path):
-    """Ask and forget."""
-
-    def ask():
-        with contextlib.suppress(OSError, http.client.HTTPException):
-            client.ask(path, keep=False)
-
-    return in_thread(ask)
