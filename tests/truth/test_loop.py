@@ -133,7 +133,7 @@ def test_two_hand_offs_at_once_are_beside_and_waited_for(run, scenario):
             assert_owned(record["overlapped"], half, **view("gather", state="run"))
         own = within(record["segments"], note.start_ns, note.end_ns, **view("gather", state="run"))
         assert note.ns - ns - late - own <= tolerance(note.ns)
-        assert ns >= 0.9 * note.ns or scenario == "sensitive gather"
+        assert ns >= 7 * MS or scenario == "sensitive gather"
 
 
 @pytest.mark.parametrize(
@@ -150,6 +150,8 @@ def test_a_task_that_is_awaited_tiles(run, way):
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with 3.12")
 def test_an_eager_task_tiles_where_it_runs(run):
+    if run.name != "uvicorn-h11" and sys.version_info[:2] == (3, 13):
+        pytest.skip("uvloop gives Python 3.13's eager factory what it doesn't take, traced or not")
     for record in run.of("eager"):
         (note,) = run.noted(record, "task")
         assert_owned(record["segments"], note, **view("eager", state="run", thread=note.thread))
