@@ -81,6 +81,7 @@ async def _hop(call: Coroutine[Any, Any, Any], timeline: Timeline, site: int) ->
     try:
         return await call
     finally:
+        timeline.handing = 0
         mark(timeline, HOP_END, 0)
 
 
