@@ -79,9 +79,10 @@ def ran_there(site: str) -> str:
 
 
 def short(path: str, keep: int = 2) -> str:
-    """Keep the last names of a dotted path: `CsrfViewMiddleware.process_request`."""
-    plain = path.replace(":", ".").replace(".<locals>", "")
-    return ".".join(plain.split(".")[-keep:])
+    """Return the last parts of a dotted path, with the words before it, if any."""
+    words, _, dotted = path.replace(":", ".").replace(".<locals>", "").rpartition(" ")
+    last = ".".join(dotted.split(".")[-keep:])
+    return f"{words.replace('_', ' ')} {last}" if words else last
 
 
 def in_order(names: Sequence[Name]) -> list[Name]:
