@@ -99,7 +99,6 @@ class Replay(Threads):
         track = self.tracks.setdefault(value, Track(value, self._top(thread).base))
         if track.start_ns is None and thread in self._pending_task:
             track.task = self._pending_task.pop(thread)
-            track.ready_ns = self._ready.get(track.task)
         wait, track.wait = track.wait, None
         if wait is not None:
             wait.end_ns = instant

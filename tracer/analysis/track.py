@@ -66,7 +66,6 @@ class Track:
     entries: list[Piece | Bridge | Nested] = field(default_factory=list)
     start_ns: int | None = None
     end_ns: int | None = None
-    ready_ns: int | None = None
     thread: int | None = None
     os_thread: int | None = None
     frames: list[tuple[int, Owner]] = field(default_factory=list)
