@@ -1,32 +1,56 @@
 # Every target sets up .venv by itself and needs only make and Python >= 3.11.
 # PYTHON=python3.12 make test chooses the interpreter; else it is the newest that runs.
 PYTHON ?=
+# make bench ARGUMENTS=--help tells what can be measured apart.
+ARGUMENTS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CANDIDATES := python3.15 python3.14 python3.13 python3.12 python3.11 python3
 
-.PHONY: help demo test bench lint venv clean
+.PHONY: help demo test browser backends bench soak lint vendor venv clean
 
 help:
-	@echo "make demo | test | bench | lint | clean   (PYTHON=python3.12 to choose the interpreter)"
+	@echo "make demo | test | bench | soak | lint | clean   (PYTHON=python3.12 to choose the interpreter)"
 
 demo: venv
 	$(BIN)/tracer compare --json build/demo/comparison.json --html build/demo/report.html --record build/demo
 
-test: venv
-	$(BIN)/python -m pytest
+# What measures time has the machine to itself; all else shares it, and waits a third of the time.
+test: venv browser backends
+	$(BIN)/python -m pytest -m "not alone" --numprocesses $$(( $$(nproc) + 1 )) --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -m alone
+
+browser: venv
+	@sh tests/install_browser.sh
+
+# Jaeger from source: minutes, once for all checkouts. Without Go its tests are skipped and say so.
+backends: venv
+	@if command -v go >/dev/null 2>&1; then $(BIN)/python -m tests.backends.build jaeger || true; fi
 
 bench: venv
-	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python -m benchmarks $(ARGUMENTS)
+
+# SOAK='--requests 20000' for fewer than a million, SOAK='--seconds 60' to end earlier.
+soak: venv
+	$(BIN)/python -m tests.soak $(SOAK)
 
 lint: venv
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
+# How the library for charts came into the package, with its licence; needs npm, and nobody else does.
+UPLOT := 1.6.32
+VENDOR := tracer/reports/page/vendor
+vendor:
+	mkdir -p build/uplot
+	cd build/uplot && npm pack --silent uplot@$(UPLOT) && tar xzf uplot-$(UPLOT).tgz
+	cp build/uplot/package/dist/uPlot.iife.min.js build/uplot/package/dist/uPlot.min.css $(VENDOR)/
+	cp build/uplot/package/LICENSE $(VENDOR)/uPlot.LICENSE
+
 # A name on PATH proves nothing: version managers put shims there that only fail. So each is run.
-# The stamp holds where .venv was made and the pyproject.toml that it was filled from.
+# The stamp holds where .venv was made and what it was filled and the accelerator built from.
 venv:
 	@set -eu; \
 	say() { echo "make: $$1" >&2; exit 2; }; \
@@ -52,11 +76,11 @@ venv:
 		echo "make: setting up $(VENV) with $$("$$chosen" --version)"; \
 		"$$chosen" -m venv $(VENV); \
 	fi; \
-	wanted() { echo "# $(CURDIR)"; cat pyproject.toml; }; \
+	wanted() { echo "# $(CURDIR)"; cat pyproject.toml setup.py tracer/csrc/*; }; \
 	if ! wanted | cmp -s - $(STAMP); then \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'; \
 		wanted > $(STAMP); \
 	fi
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info tracer/*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis

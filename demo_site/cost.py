@@ -41,8 +41,9 @@ def spin(ms: float) -> None:
 
 
 def sleep(ms: float) -> None:
-    """Block this thread for `ms` milliseconds and leave the GIL to others."""
-    time.sleep(ms / 1000)
+    """Block this thread for `ms` milliseconds, if any, and leave the GIL to others."""
+    if ms:
+        time.sleep(ms / 1000)
 
 
 def spin_as_asked(request: HttpRequest, name: str) -> None:

@@ -13,6 +13,8 @@ import sys
 import time
 from pathlib import Path
 
+from tracer.accelerator import PURE
+
 ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
 
@@ -38,7 +40,8 @@ def environment(*paths, **variables):
     base = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("TRACER_", "PYTHONPATH", "DEMO_", "DJANGO_SETTINGS"))
+        if name == PURE
+        or not name.startswith(("TRACER_", "PYTHONPATH", "DEMO_", "DJANGO_SETTINGS"))
     }
     path = os.pathsep.join(str(one) for one in (*paths, ROOT))
     return {**base, "PYTHONPATH": path, **variables}
@@ -124,13 +127,23 @@ def wait_for(condition, seconds=10):
     return bool(condition())
 
 
-def agents_of(text):
-    """Return the pids of the agents with a text in their command line."""
-    found = []
+def processes_of(text):
+    """Return pid and words of every process that has a text in its command line."""
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
             if entry.name.isdigit():
-                words = (entry / "cmdline").read_bytes().decode(errors="replace")
-                if "tracer.agent.process" in words and str(text) in words:
-                    found.append(int(entry.name))
-    return found
+                line = (entry / "cmdline").read_bytes().decode(errors="replace")
+                if str(text) in line:
+                    yield int(entry.name), line.split("\0")
+
+
+def agents_of(text):
+    """Return the pids of the agents with a text in their command line."""
+    return [
+        pid for pid, words in processes_of(text) if words[1:3] == ["-m", "tracer.agent.process"]
+    ]
+
+
+def guardians_of(text):
+    """Return the pids of the shells that start those agents again."""
+    return [pid for pid, words in processes_of(text) if "tracer-guardian" in words]

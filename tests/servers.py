@@ -17,6 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tracer.accelerator import PURE
+
 ROOT = Path(__file__).resolve().parent.parent
 UVICORN_WORKER = "uvicorn_worker.UvicornWorker"
 SERVERS = {
@@ -234,6 +236,10 @@ def head(method, path, *, trace_id=None, headers=(), close=True):
 
 
 def _environment(extra, site):
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("TRACER_", "DJANGO_"))}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name == PURE or not name.startswith(("TRACER_", "DJANGO_"))
+    }
     kept.pop("PYTHONASYNCIODEBUG", None)
     return {**kept, "DJANGO_SETTINGS_MODULE": f"{site}.settings", **extra}

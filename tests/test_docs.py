@@ -48,7 +48,8 @@ def site(tmp_path_factory):
     (started,) = [command for command in COMMANDS["README.md"] if " run " in command]
     port = free_port()
     command = on_demo_site(started.replace("--workers 4", f"--workers 1 --bind 127.0.0.1:{port}"))
-    server = subprocess.Popen(command, cwd=folder, env=environment(), stderr=subprocess.PIPE)
+    asked = {**environment(), "TRACER_FLAME": "all"}
+    server = subprocess.Popen(command, cwd=folder, env=asked, stderr=subprocess.PIPE)
     try:
         fetch(port)
         fetch(port)
@@ -98,7 +99,11 @@ def run(command, folder):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout
+    written = re.search(r"--(?:output|html) (\S+)", words)
+    if written:
+        assert (folder / written[1]).stat().st_size
+    if not written or "--html" in words:
+        assert done.stdout or Path(folder, done.stderr.strip()).is_file()
     if shell_out:
         assert len(done.stdout.splitlines()) >= 2
     return done
@@ -110,7 +115,7 @@ def test_documents_show_commands():
 
 
 @pytest.mark.parametrize("command", EVERY)
-def test_a_documented_command_works(command, site):
+def test_a_documented_command_works(command, site, tmp_path):
     match command.split():
         case ["tracer", "run", *_]:
             assert (site / "site.tracer").exists()
@@ -123,12 +128,16 @@ def test_a_documented_command_works(command, site):
             words = [shutil.which("make"), "-n", target]
             subprocess.run(words, cwd=ROOT, check=True, capture_output=True)
         case ["pip", "install", name]:
-            assert f'name = "{name}"' in (ROOT / "pyproject.toml").read_text()
-        case ["python", "-m", module]:
-            words = [sys.executable, "-m", module, "3"]
+            project = (ROOT / "pyproject.toml").read_text()
+            name, _, extra = name.rstrip("]").partition("[")
+            assert f'name = "{name}"' in project
+            assert not extra or f"\n{extra} = [" in project
+        case ["python", "-m", "benchmarks", part]:
+            out = f"--out={tmp_path}"
+            words = [sys.executable, "-m", "benchmarks", part, "--quick", "--no-peers", out]
             subprocess.run(words, cwd=ROOT, check=True, capture_output=True, timeout=120)
-        case ["python", script, *_]:
-            words = [sys.executable, script, "--pairs", "2", "--batch", "2", "--memory", "0"]
+        case ["python", "-m", module, *rest]:
+            words = [sys.executable, "-m", module, *rest, "3"]
             subprocess.run(words, cwd=ROOT, check=True, capture_output=True, timeout=120)
         case _:
             pytest.fail(f"nobody here knows how to run {command!r}")

@@ -16,25 +16,53 @@ IDS = [str(path.relative_to(ROOT)) for path in MODULES]
 
 # From the ground up. A module may import what is below it, and flat ones of its own floor.
 HOUSE = (
-    ("clock", "frames", "layers", "timeline", "traceparent"),
+    (
+        "_native",
+        "accelerator",
+        "clock",
+        "frames",
+        "layers",
+        "marks",
+        "span_ids",
+        "stackframes",
+        "timeline",
+        "traceparent",
+    ),
     ("analysis",),
     (
+        "arming",
         "chain",
+        "chunks",
+        "culprits",
+        "exporting",
         "hooks",
+        "live_context",
+        "flame_policy",
+        "identity",
+        "locks",
         "loops",
+        "metering",
+        "policy",
         "recorder",
         "ring",
+        "ring_directory",
+        "ring_layout",
+        "ring_memory",
+        "ring_reader",
+        "rotation",
         "sampling",
         "scopes",
         "seams",
+        "sink",
         "sites",
+        "stack_sources",
         "stacks",
         "tracks",
     ),
-    ("probes", "reports", "sinks"),
-    ("checkup", "setup"),
+    ("export", "probes", "reports", "sinks"),
+    ("checkup", "setup", "summon"),
     ("agent", "experiment", "inject"),
-    ("apps", "checks", "commands", "testing"),
+    ("apps", "checks", "commands", "instrumentor", "testing"),
     ("__main__",),
 )
 FLOORS = {unit: floor for floor, units in enumerate(HOUSE) for unit in units}
@@ -52,7 +80,7 @@ def module_of(path: Path) -> tuple[str, ...]:
 
 def is_module(parts: tuple[str, ...]) -> bool:
     path = ROOT.joinpath(*parts)
-    return path.is_dir() or path.with_suffix(".py").exists()
+    return path.is_dir() or any(path.with_suffix(kind).exists() for kind in (".py", ".pyi"))
 
 
 def imports_of(path: Path) -> list[tuple[int, tuple[str, ...]]]:

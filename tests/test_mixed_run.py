@@ -7,14 +7,23 @@ import pytest
 
 from tests.live import ROOT, SERVERS, tracer
 from tests.mixed import EVERYWHERE, run
+from tracer.accelerator import PURE, native
 
 CHECKER = ROOT / "benchmarks" / "check_jsonl.py"
 COUNT = 4 * len(EVERYWHERE)
 
 
-@pytest.mark.parametrize("name", SERVERS)
-def test_every_request_of_a_mixed_load_is_recorded_once_and_tiles(name, tmp_path):
-    wrong, _, recording, output = run(name, COUNT, tmp_path)
+HOW = [(name, {}) for name in SERVERS]
+IN_PYTHON = [(name, {PURE: "1"}) for name in ("uvicorn-h11-asyncio", "gunicorn-sync")]
+
+
+@pytest.mark.parametrize(
+    ("name", "variables"),
+    HOW if native is None else HOW + IN_PYTHON,
+    ids=lambda value: value if isinstance(value, str) else "-".join(value),
+)
+def test_every_request_of_a_mixed_load_is_recorded_once_and_tiles(name, variables, tmp_path):
+    wrong, _, recording, output = run(name, COUNT, tmp_path, **variables)
     assert wrong == []
     assert "tracer:" not in output
     lines = tracer("report", recording, "--format", "jsonl").stdout

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 import threading
 
@@ -10,6 +9,7 @@ import pytest
 from tests.analysis.timelines import check_tiling
 from tracer import frames
 from tracer import recorder as module
+from tracer.accelerator import native
 from tracer.clock import now
 from tracer.recorder import Recorder
 from tracer.sinks.memory import MemorySink
@@ -89,15 +89,6 @@ def test_names_given_out_by_several_threads_are_unique(recorder):
     assert sorted(found[0].values()) == list(range(1, 51))
 
 
-def test_sampling_opens_the_share_asked_for_and_weighs_it():
-    some = Recorder(MemorySink(), sample=0.25)
-    opened = [some.open("wsgi", "gunicorn", 0) for _ in range(4_000)]
-    kept = [timeline for timeline in opened if timeline is not None]
-    assert 800 < len(kept) < 1200
-    assert {timeline.weight for timeline in kept} == {4.0}
-    assert Recorder(MemorySink(), sample=0.0).open("wsgi", "gunicorn", 0) is None
-
-
 @pytest.mark.parametrize(
     ("header", "known"),
     [
@@ -107,6 +98,14 @@ def test_sampling_opens_the_share_asked_for_and_weighs_it():
         (f"00-{'a' * 32}-{'b' * 16}-01-more", False),
         (f"ff-{'a' * 32}-{'b' * 16}-01", False),
         (f"00-{'A' * 32}-{'b' * 16}-01", False),
+        (f"00-0x{'a' * 30}-{'b' * 16}-01", False),
+        (f"00-{'a' * 31}_-{'b' * 16}-01", False),
+        (f"00-{'a' * 32}-{'b' * 15}--01", False),
+        (f"00-{'a' * 31}-{'b' * 17}-01", False),
+        (f"00-{'a' * 32}-{'b' * 16}-0\u0661", False),
+        (f"00-{'a' * 32}-{'b' * 16}-01-", False),
+        (f"cc-{'a' * 32}-{'b' * 16}-01more", False),
+        (f"00-{'a' * 32}-{'b' * 16}", False),
         ("nonsense", False),
         ("\ud800", False),
         (None, False),
@@ -142,6 +141,7 @@ def test_headers_that_cannot_be_read_lose_the_record_not_the_request(recorder, s
     assert "was lost" in caplog.text
 
 
+@pytest.mark.skipif(native is not None, reason="in C a mark is integers or isn't taken")
 def test_marks_that_cannot_be_encoded_lose_the_record_not_the_request(recorder, sink, caplog):
     serve(recorder, [(ENTER, 1 << 70, HERE, 1)])
     serve(recorder, [(ENTER, "now", HERE, 1)])
@@ -257,9 +257,3 @@ def test_a_forked_child_sends_all_names_and_nothing_of_its_parents(recorder, sin
     assert sink.names[: len(parents)] == parents
     assert busy_of(sink) == []
     assert len(sink.requests()) == 1
-
-
-def test_the_environment_described_is_this_process():
-    description = module.process_description()
-    assert description["python"] == ".".join(map(str, sys.version_info[:3]))
-    assert description["cpus"] == len(os.sched_getaffinity(0))

@@ -1,17 +1,26 @@
 from __future__ import annotations
 
+import os
+import stat
 import struct
 import subprocess
 import sys
 import textwrap
+import threading
+from array import array
 from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracer import ring
-from tracer.ring import RingError, RingReader, RingWriter
+from tracer import ring as ring_module
+from tracer import ring_layout as ring
+from tracer.frames import OCCUPANCY, TIMELINE
+from tracer.ring import RingWriter
+from tracer.ring_layout import RingError
+from tracer.ring_memory import PureRingMemory
+from tracer.ring_reader import RingReader
 
 SMALL = 4096
 
@@ -36,6 +45,8 @@ def test_frames_and_names_come_out_as_they_went_in(made, tmp_path):
     assert list(reader.frames()) == [(1, b"one"), (2, b""), (1, b"three")]
     assert list(reader.frames()) == []
     assert reader.names(0) == ["a", "b\nc", "\u2028\u0085é"]
+    assert reader.names(3) == []
+    reader.forget_names()
     assert reader.names(2) == ["\u2028\u0085é"]
     assert reader.description() == {"pid": 1}
     assert reader.dropped == 0
@@ -66,12 +77,15 @@ def test_a_full_ring_drops_whole_frames_and_counts_every_one(tmp_path_factory, s
     directory = tmp_path_factory.mktemp("ring")
     writer = RingWriter(directory, SMALL)
     for number, size in enumerate(sizes):
-        writer.write(number, b"x" * size, [f"name {number}"])
+        writer.write(TIMELINE, b"x" * size, [f"name {number}"])
     reader = reader_in(directory)
-    found = list(reader.frames())
+    found = []
+    while taken := reader.take():
+        found += taken
     assert len(found) + reader.dropped == len(sizes)
-    assert all(len(frame) == sizes[number] for number, frame in found)
+    assert all(len(one.frame) == sizes[one.number - 1] for one in found)
     assert len(reader.names(0)) == len(sizes), "a dropped frame loses no name"
+    reader.release()
     writer.write(99, b"room again", [])
     assert list(reader.frames()) == [(99, b"room again")]
     reader.close()
@@ -100,15 +114,47 @@ def test_a_disk_that_cannot_hold_the_ring_records_nothing_and_raises_nothing(tmp
     assert not list(tmp_path.glob("*.ring"))
 
 
-def test_names_and_descriptions_of_a_worker_killed_while_writing_are_read(made, tmp_path):
-    made().write(1, b"frame", ["whole"])
+def written(path, place, data):
+    with path.open("r+b") as file:
+        file.seek(place)
+        file.write(data)
+
+
+def test_names_and_descriptions_of_a_worker_killed_while_writing_are_not_read(made, tmp_path):
+    writer = made()
+    writer.describe({"pid": 1})
+    writer.write(1, b"frame", ["whole"])
     (path,) = tmp_path.glob("*.ring")
-    with path.with_suffix(".names").open("a") as names:
-        names.write('"half a na')
-    path.with_suffix(".json").write_text('{"pid": 1')
+    written(path, ring.NAMES + len('"whole"\n'), b'"half a na')
+    written(path, ring.DESCRIPTIONS, b'{"pid": 2')
     reader = RingReader(path)
     assert reader.names(0) == ["whole"]
-    assert reader.description() == {}
+    assert reader.description() == {"pid": 1}
+    reader.close()
+
+
+def test_a_process_may_describe_itself_again(made, tmp_path):
+    writer = made()
+    for number in range(5):
+        writer.describe({"number": number, "text": "x" * number * 100})
+        writer.write(1, b"", [])
+        reader = reader_in(tmp_path)
+        assert reader.description()["number"] == number
+        reader.close()
+    writer.describe({"much": "x" * ring.DESCRIPTION_SIZE})
+    reader = reader_in(tmp_path)
+    assert reader.description()["number"] == 4
+    reader.close()
+
+
+def test_more_names_than_fit_cost_timelines_that_are_counted(made, tmp_path):
+    writer = made()
+    writer.write(TIMELINE, b"one", ["a"])
+    writer.write(TIMELINE, b"two", ["b" * ring.NAMES_SIZE])
+    writer.write(TIMELINE, b"three", [])
+    reader = reader_in(tmp_path)
+    assert [one.frame for one in reader.take()] == [b"one"]
+    assert reader.counters() == (3, 3, 1)
     reader.close()
 
 
@@ -116,8 +162,8 @@ def test_names_and_descriptions_of_a_worker_killed_while_writing_are_read(made, 
 def test_garbage_among_the_names_is_refused(made, tmp_path, text):
     made().write(1, b"frame", ["whole"])
     (path,) = tmp_path.glob("*.ring")
-    with path.with_suffix(".names").open("a", errors="surrogateescape") as names:
-        names.write(text + "\n")
+    garbage = text.encode(errors="surrogateescape").ljust(len('"whole"'), b"!") + b"\n"
+    written(path, ring.NAMES, garbage)
     reader = RingReader(path)
     with pytest.raises(RingError):
         reader.names(0)
@@ -150,7 +196,7 @@ def test_a_reader_elsewhere_sees_every_frame_while_the_writer_goes_on(tmp_path, 
     code = """
         import struct, sys, time
         from pathlib import Path
-        from tracer.ring import RingReader
+        from tracer.ring_reader import RingReader
         path, wanted, found = Path(sys.argv[1]), int(sys.argv[2]), []
         reader = RingReader(path)
         deadline = time.monotonic() + 30
@@ -163,13 +209,13 @@ def test_a_reader_elsewhere_sees_every_frame_while_the_writer_goes_on(tmp_path, 
     """
     wanted = 20_000
     writer = RingWriter(tmp_path, capacity)
-    writer.write(0, struct.pack("<Q", 0), [])
+    writer.write(TIMELINE, struct.pack("<Q", 0), [])
     (path,) = tmp_path.glob("*.ring")
     command = [sys.executable, "-c", textwrap.dedent(code), path, str(wanted)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as reading:
         for number in range(1, wanted):
             frame = struct.pack("<Q", number) + bytes([number % 256]) * (number % 300)
-            writer.write(0, frame, [])
+            writer.write(TIMELINE, frame, [])
         dropped, *found = map(int, reading.communicate(timeout=60)[0].split())
     assert len(found) + dropped == wanted
     assert not (complete and dropped)
@@ -179,6 +225,7 @@ def test_a_reader_elsewhere_sees_every_frame_while_the_writer_goes_on(tmp_path, 
 
 def test_a_written_frame_is_seen_only_when_it_is_whole(made, tmp_path, monkeypatch):
     """The head moves last: until then a reader finds nothing new."""
+    monkeypatch.setattr("tracer.ring.RingMemory", PureRingMemory)
     writer = made()
     writer.write(1, b"first", [])
     reader = reader_in(tmp_path)
@@ -186,16 +233,194 @@ def test_a_written_frame_is_seen_only_when_it_is_whole(made, tmp_path, monkeypat
     seen = []
 
     class Watched:
-        def pack_into(self, memory, place, *values):
-            if place == ring._HEAD:
+        def __init__(self, words):
+            self.words = words
+
+        def __getitem__(self, place):
+            return self.words[place]
+
+        def __setitem__(self, place, value):
+            if place == ring.HEAD:
                 seen.append(list(reader.frames()))
-            struct.pack_into("<Q", memory, place, *values)
+            self.words[place] = value
 
-        def unpack_from(self, memory, place):
-            return struct.unpack_from("<Q", memory, place)
-
-    monkeypatch.setattr(ring, "_COUNTER", Watched())
+    writer._ring.words = Watched(writer._ring.words)
     writer.write(2, b"second", [])
     assert seen == [[]]
     assert list(reader.frames()) == [(2, b"second")]
     reader.close()
+
+
+def test_nothing_counts_as_read_before_it_is_released(made, tmp_path):
+    writer = made()
+    for number in range(3):
+        writer.write(TIMELINE, b"%d" % number, [])
+    for _ in range(2):
+        reader = reader_in(tmp_path)
+        assert [one.number for one in reader.take()] == [1, 2, 3]
+        reader.close()
+    reader = reader_in(tmp_path)
+    reader.take()
+    reader.release(3, 3)
+    assert reader_in(tmp_path).progress() == (reader.position, 3, 3)
+    assert reader_in(tmp_path).take() == []
+
+
+def test_timelines_alone_are_numbered(made, tmp_path):
+    writer = made()
+    for kind in (TIMELINE, OCCUPANCY, TIMELINE, 9):
+        writer.write(kind, b"x", [])
+    taken = reader_in(tmp_path).take()
+    assert [(one.kind, one.number) for one in taken] == [
+        (TIMELINE, 1), (OCCUPANCY, 0), (TIMELINE, 2), (9, 0)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [0, 100, ring.FRAMES, ring.FRAMES + 100])
+def test_a_truncated_ring_is_followed_by_another_that_goes_on_counting(made, tmp_path, size):
+    writer = made(1 << 20)
+    writer.describe({"pid": 1})
+    for number in range(500):
+        writer.write(TIMELINE, b"x" * 1000, [f"name {number}"])
+    writer.count(array("Q", [700, 1]))
+    first = tmp_path / writer._path.name
+    os.truncate(first, size)
+    writer.count(array("Q", [701, 1]))
+    writer.write(TIMELINE, b"after", ["new"])
+    assert writer._path != first
+    reader = RingReader(writer._path)
+    assert [(one.number, one.frame) for one in reader.take()] == [(501, b"after")]
+    assert len(reader.names(0)) == 501
+    assert reader.description() == {"pid": 1}
+    assert reader.counters() == (701, 501, 501)
+    reader.close()
+
+
+def test_a_reader_may_ask_for_another_ring(made, tmp_path):
+    writer = made()
+    writer.write(TIMELINE, b"one", ["a"])
+    first = reader_in(tmp_path)
+    first.ask_for_another()
+    writer.write(TIMELINE, b"two", [])
+    writer.write(TIMELINE, b"three", [])
+    second = RingReader(writer._path)
+    assert [one.number for one in first.take()] == [1, 2]
+    assert [one.number for one in second.take()] == [3]
+    assert second.names(0) == ["a"]
+
+
+def test_a_full_ring_that_was_removed_is_followed_by_another(made, tmp_path):
+    writer = made()
+    writer.write(TIMELINE, b"one", [])
+    writer._path.unlink()
+    for _ in range(20):
+        writer.write(TIMELINE, b"x" * 1000, [])
+    reader = reader_in(tmp_path)
+    taken = reader.take()
+    assert reader.counters().sent == 21
+    assert taken[-1].number <= 21
+    assert taken[0].number > 2
+
+
+def test_a_removed_ring_that_nobody_reads_is_missed_before_it_is_full(made, tmp_path, monkeypatch):
+    monkeypatch.setattr("tracer.ring.RingMemory", PureRingMemory)
+    writer = made(1 << 20)
+    writer.write(TIMELINE, b"one", [])
+    writer._path.unlink()
+    writer.write(TIMELINE, b"lost", [])
+    monkeypatch.setattr("tracer.ring_memory._NEGLECT_NS", -1)
+    writer.write(TIMELINE, b"lost", [])
+    writer.write(TIMELINE, b"four", [])
+    reader = reader_in(tmp_path)
+    assert [one.number for one in reader.take()] == [4]
+    assert reader.counters() == (4, 4, 4)
+
+
+def test_a_ring_that_is_read_is_not_looked_after(made, tmp_path, monkeypatch):
+    writer = made(1 << 20)
+    writer.write(TIMELINE, b"one", [])
+    reader = reader_in(tmp_path)
+    list(reader.frames())
+    looked = []
+    monkeypatch.setattr(writer, "_look_after", lambda: looked.append(1))
+    writer.write(TIMELINE, b"two", [])
+    assert looked == []
+
+
+def test_a_ring_that_could_not_be_made_is_made_later_and_its_numbers_tell(tmp_path):
+    writer = RingWriter(tmp_path / "late", SMALL)
+    for name in "abc":
+        writer.write(TIMELINE, b"x", [name])
+    (tmp_path / "late").mkdir()
+    writer._next_try = 0.0
+    writer.write(TIMELINE, b"x", [])
+    reader = reader_in(tmp_path / "late")
+    assert [one.number for one in reader.take()] == [4]
+    assert reader.names(0) == ["a", "b", "c"]
+
+
+def test_a_ring_is_its_users_alone(made, tmp_path):
+    before = os.umask(0)
+    try:
+        made().write(TIMELINE, b"x", [])
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()] == [0o600]
+
+
+def test_a_writer_whose_descriptors_were_all_closed_goes_on(tmp_path):
+    code = """
+        import os, sys
+        from pathlib import Path
+        from tracer.ring import RingWriter
+        writer = RingWriter(Path(sys.argv[1]), 4096)
+        writer.write(1, b"one", ["a"])
+        os.closerange(3, 256)
+        mine = os.open(sys.argv[2], os.O_CREAT | os.O_RDWR)
+        writer.write(1, b"two", ["b"])
+        writer.describe({"pid": 1})
+    """
+    mine = tmp_path / "mine"
+    (tmp_path / "rings").mkdir()
+    subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), tmp_path / "rings", mine], check=True
+    )
+    reader = reader_in(tmp_path / "rings")
+    assert [one.frame for one in reader.take()] == [b"one", b"two"]
+    assert mine.read_bytes() == b""
+
+
+def test_a_ring_that_can_no_longer_be_looked_for_is_kept(made, tmp_path, monkeypatch):
+    """A worker that gave root up can't enter the directory any more."""
+    writer = made()
+    writer.write(TIMELINE, b"one", [])
+
+    def refused(_path):
+        raise PermissionError
+
+    monkeypatch.setattr("pathlib.Path.stat", refused)
+    monkeypatch.setattr(ring_module, "_SHORTEST_PAUSE_S", 0.0)
+    writer.write(TIMELINE, b"two", [])
+    writer.write(TIMELINE, b"three", [])
+    monkeypatch.undo()
+    assert [one.number for one in reader_in(tmp_path).take()] == [1, 2, 3]
+
+
+def test_of_threads_that_begin_at_once_none_loses_its_timeline(tmp_path):
+    """A ring takes milliseconds to make, in which another thread may count or write."""
+    writer, lock = RingWriter(tmp_path), threading.Lock()
+    writer.describe({"pid": 1})
+    begin = threading.Barrier(8)
+
+    def work(number):
+        begin.wait()
+        writer.count(array("Q", [number]))
+        with lock:
+            writer.write(TIMELINE, b"%d" % number, [])
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(reader_in(tmp_path).take()) == 8

@@ -6,8 +6,11 @@ import inspect
 import pytest
 
 from tracer import scopes
+from tracer.accelerator import native
 from tracer.recorder import CURRENT
 from tracer.timeline import ENTER, EXIT, Timeline
+
+only_pure = pytest.mark.skipif(native is not None, reason="in C a mark can't be made to raise")
 
 
 class Target:
@@ -76,7 +79,7 @@ def test_names_and_attributes_of_the_original_are_kept(make, timeline):
     assert (made.__name__, made.__module__, made.csrf_exempt) == ("function", __name__, True)
     assert made.__wrapped__ is function
     assert scopes.scoped(Target().method, 7).__self__.__class__ is Target
-    assert scopes.once(timeline, function, 7).__qualname__ == "function"
+    assert scopes.once(timeline, function, 7, waits=False).__qualname__ == "function"
 
 
 class Failing(Timeline):
@@ -90,6 +93,7 @@ class Failing(Timeline):
         raise MemoryError("no room")
 
 
+@only_pure
 @pytest.mark.parametrize("form", ["scoped", "once"])
 def test_a_recorder_that_raises_breaks_neither_result_nor_exception(form, caplog):
     timeline = Failing()
@@ -97,7 +101,8 @@ def test_a_recorder_that_raises_breaks_neither_result_nor_exception(form, caplog
 
     def wrap(wrapped):
         if form == "once":
-            return scopes.once(timeline, wrapped, 7)
+            waits = inspect.iscoroutinefunction(wrapped)
+            return scopes.once(timeline, wrapped, 7, waits=waits)
         return scopes.scoped(wrapped, 7)
 
     try:
@@ -112,6 +117,7 @@ def test_a_recorder_that_raises_breaks_neither_result_nor_exception(form, caplog
     assert timeline.marks() == []
 
 
+@only_pure
 def test_a_failing_recorder_is_said_once(monkeypatch, caplog):
     monkeypatch.setattr(scopes, "_warned", set())
     for _ in range(3):

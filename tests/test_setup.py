@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import types
@@ -9,8 +10,9 @@ from pathlib import Path
 import pytest
 
 import tracer
-from tracer import setup
+from tracer import policy, rotation, setup
 from tracer.recorder import Recorder, installed
+from tracer.ring_layout import CAPACITY
 from tracer.seams import Probe, Seam
 from tracer.sinks.memory import MemorySink
 
@@ -91,16 +93,55 @@ def test_without_an_agent_nothing_is_installed(clean, monkeypatch):
     assert tracer.install() is None
 
 
+@pytest.mark.parametrize(("text", "rate"), [("0.25", 0.25), ("", 1), ("0", 0), ("1", 1)])
+def test_the_share_to_record_is_read_from_the_environment(clean, monkeypatch, text, rate):
+    monkeypatch.setenv(policy.SAMPLE, text)
+    assert tracer.install(MemorySink(), ()).policy.rate == rate
+
+
+@pytest.mark.parametrize("text", ["2", "-1", "much", "nan", "inf"])
+def test_what_is_no_share_is_said_in_one_warning_and_left_out(clean, monkeypatch, caplog, text):
+    monkeypatch.setenv(policy.SAMPLE, text)
+    monkeypatch.setenv(policy.PATHS, "health=0")
+    monkeypatch.setenv(policy.ROUTES, "test/=0.5")
+    recorder = tracer.install(MemorySink(), ())
+    assert recorder.policy == policy.Policy(routes=(("test/", 0.5),))
+    (record,) = caplog.records
+    said = record.getMessage()
+    assert "\n" not in said
+    assert policy.SAMPLE in said
+    assert "'health' is no prefix" in said
+
+
+def test_what_is_no_rotation_is_said_in_one_warning_and_left_out(
+    clean, monkeypatch, caplog, tmp_path
+):
+    monkeypatch.setenv(rotation.SIZE, "500")
+    monkeypatch.setenv("TRACER_RING_HOME", str(tmp_path))
+    assert tracer.install(probes=(), record=tmp_path / "site.tracer") is not None
+    (record,) = caplog.records
+    assert record.getMessage().endswith(
+        "TRACER_ROTATE_SIZE: '500' is no size from 100kB on, as 500MB"
+    )
+
+
 @pytest.mark.parametrize(
-    ("text", "rate"),
-    [("0.25", 0.25), ("2", 1), ("-1", 0), ("", 1), ("much", 1), ("nan", 1), ("0", 0), ("inf", 1)],
+    ("text", "capacity"),
+    [
+        *((text, CAPACITY) for text in ("", "much", "-1", "10", "9" * 20)),
+        ("65536", 65_536),
+        ("1000000", 999_424),
+    ],
 )
-def test_a_sampling_rate_is_always_between_0_and_1(clean, monkeypatch, text, rate):
-    monkeypatch.setenv(setup.SAMPLE, text)
-    assert tracer.install(MemorySink(), ()).sample == rate
+def test_a_ring_is_as_large_as_asked_for_within_reason(
+    clean, monkeypatch, tmp_path, text, capacity
+):
+    monkeypatch.setenv(setup.RING_DIRECTORY, str(tmp_path))
+    monkeypatch.setenv(setup.RING_BYTES, text)
+    assert tracer.install(probes=()).sink._capacity == capacity
 
 
-def test_a_probe_that_cannot_be_built_leaves_the_process_untraced(clean, monkeypatch):
+def test_a_probe_that_cannot_be_built_leaves_the_process_untraced(clean, monkeypatch, tmp_path):
     """An application that calls `wrap` starts, whatever is wrong with us."""
 
     def broken():
@@ -108,8 +149,8 @@ def test_a_probe_that_cannot_be_built_leaves_the_process_untraced(clean, monkeyp
 
     monkeypatch.setattr("tracer.probes.all_probes", broken)
     application = object()
-    monkeypatch.setattr("tracer.setup.RingWriter", lambda _directory: MemorySink())
-    monkeypatch.setenv(setup.RING_DIRECTORY, str(ROOT))
+    monkeypatch.setattr("tracer.setup.RingWriter", lambda *_: MemorySink())
+    monkeypatch.setenv(setup.RING_DIRECTORY, str(tmp_path))
     assert tracer.wrap(application) is application
     assert installed() is None
 
@@ -125,6 +166,12 @@ def test_what_a_process_says_of_itself_is_json_and_names_its_seams(clean, librar
     environment = document["environment"]
     assert environment["django"]
     assert {"python", "cpus", "servers", "switch_interval_ns", "debug"} <= set(environment)
+
+
+def test_the_environment_described_is_this_process():
+    description = setup.process_description()
+    assert description["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert description["cpus"] == len(os.sched_getaffinity(0))
 
 
 def test_broken_metadata_of_a_library_does_not_keep_a_process_from_describing_itself(

@@ -34,7 +34,19 @@ def trace_middleware(recorder: Recorder, middleware: Any, path: str) -> Callable
                 setattr(middleware, phase, trace_method(recorder, method, path, phase))
             except AttributeError as error:
                 recorder.problem(f"middleware:{path}.{phase}", "refused", str(error))
-    return named(scoped(middleware, recorder.owner("middleware", path)), path)
+    traced = scoped(middleware, recorder.owner("middleware", path))
+    return named(in_frame(recorder, traced, "middleware", path), path)
+
+
+def in_frame(
+    recorder: Recorder, traced: Callable[..., Any], kind: str, path: str
+) -> Callable[..., Any]:
+    """Return `traced` so that a user's own spans hang from its, where there may be any."""
+    if recorder.live is None:
+        return traced
+    from tracer.live_context import framed  # noqa: PLC0415 - only where there is OpenTelemetry
+
+    return framed(traced, kind, path, recorder.live)
 
 
 def trace_method(

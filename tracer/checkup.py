@@ -14,19 +14,24 @@ from typing import TYPE_CHECKING, Any, Final
 from tracer.probes import all_probes
 from tracer.recorder import Recorder
 from tracer.seams import Installation
-from tracer.setup import RING_DIRECTORY
+from tracer.summon import RECORD, RING_DIRECTORY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 _TIMEOUT_S: Final = 60.0
 
 
 class _Nowhere:
+    largest = 0
+
     def write(self, kind: int, frame: bytes, names: list[str]) -> None:
         """Take nothing."""
 
     def describe(self, document: dict[str, object]) -> None:
+        """Take nothing."""
+
+    def count(self, counts: Sequence[int]) -> None:
         """Take nothing."""
 
 
@@ -35,7 +40,8 @@ def seam_statuses(settings: str | None) -> list[dict[str, Any]]:
 
     Raises `RuntimeError` with one line where that process can't even begin.
     """
-    environment = {name: value for name, value in os.environ.items() if name != RING_DIRECTORY}
+    ours = {RING_DIRECTORY, RECORD}
+    environment = {name: value for name, value in os.environ.items() if name not in ours}
     if settings:
         environment["DJANGO_SETTINGS_MODULE"] = settings
     where = f"settings {environment.get('DJANGO_SETTINGS_MODULE', '(none)')}"

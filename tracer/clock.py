@@ -29,6 +29,6 @@ def wall_offset_ns() -> int:
 def boot_id() -> str:
     """Return which boot of which machine the clock belongs to; empty where unknown."""
     try:
-        return _BOOT_ID.read_text(encoding="ascii").strip()
+        return _BOOT_ID.read_text(encoding="utf-8").strip()
     except OSError:
         return ""

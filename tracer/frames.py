@@ -10,17 +10,25 @@ from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from tracer import stackframes
+from tracer.marks import BUSY_INTS, MARK_INTS, unpack
 
-    from tracer.timeline import Mark, Timeline
+if TYPE_CHECKING:
+    from tracer.marks import Mark
+    from tracer.timeline import Timeline
 
 TIMELINE: Final = 1
 OCCUPANCY: Final = 2
+STACKS: Final = 3
 
-_HEADER: Final = struct.Struct("<Qqq4QdQi9III?3x")
-_MARK_INTS: Final = 4
-_BUSY_INTS: Final = 5
+COUNTERS: Final = ("seen", "sampled", "kept_slow", "kept_error", "remote_capped")
+"""What a worker counts of its requests, in this order; the first are all there were."""
+
+KEPT: Final = ("rate", "parent", "slow", "error")
+"""Why a request is recorded; a frame says which by its place."""
+RATE, PARENT, SLOW, ERROR = range(len(KEPT))
+
+_HEADER: Final = struct.Struct("<Qqq4QdQi9I3I?B6x")
 
 
 class FrameError(ValueError):
@@ -29,7 +37,10 @@ class FrameError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What is known of a request beside its marks; names are ids of the worker's table."""
+    """What is known of a request beside its marks; names are ids of the worker's table.
+
+    `weight` is NaN where nobody knows how many requests this one stands for.
+    """
 
     sequence: int
     start_ns: int
@@ -49,7 +60,19 @@ class Head:
     view: int
     outcome: int
     error_type: int
+    folded: int
     path: str | None
+    kept: int = RATE
+
+    @property
+    def weight_known(self) -> bool:
+        """Whether anybody knows how many requests this one stands for."""
+        return self.weight > 0
+
+    @property
+    def reason(self) -> str:
+        """Why the request is recorded, in a word of `KEPT`."""
+        return KEPT[self.kept] if self.kept < len(KEPT) else "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +88,13 @@ class Busy:
 
 def encode_timeline(
     timeline: Timeline,
-    numbers: Sequence[int],
+    packed: bytes,
     finish_ns: int,
     ids: tuple[int, int, int | None],
 ) -> bytes:
     """Return the frame of a finished timeline.
 
-    `numbers` are its marks' integers, `ids` request, trace and parent span id.
+    `packed` are its marks, `ids` request, trace and parent span id.
     """
     request_id, trace_id, parent = ids
     path = timeline.path.encode("utf-8", "replace") if timeline.path else b""
@@ -96,43 +119,57 @@ def encode_timeline(
         timeline.view,
         timeline.outcome,
         timeline.error_type,
+        timeline.folded & 0xFFFFFFFF,
         len(path),
-        len(numbers) // _MARK_INTS,
+        len(packed) // (8 * MARK_INTS),
         parent is not None,
+        timeline.kept,
     )
-    return header + path + struct.pack(f"<{len(numbers)}q", *numbers)
+    return header + path + packed
 
 
 def is_whole(kind: int, frame: bytes) -> bool:
     """Say whether a frame of this kind can be decoded; quicker than doing so."""
     if kind == OCCUPANCY:
-        return len(frame) % (8 * _BUSY_INTS) == 0
+        return len(frame) % (8 * BUSY_INTS) == 0
+    if kind == STACKS:
+        return stackframes.is_whole(frame)
     if kind != TIMELINE or len(frame) < _HEADER.size:
         return False
-    path_length, mark_count, _ = _HEADER.unpack_from(frame)[19:]
-    return len(frame) == _HEADER.size + int(path_length) + int(mark_count) * _MARK_INTS * 8
+    path_length, mark_count = _HEADER.unpack_from(frame)[20:22]
+    return len(frame) == _HEADER.size + int(path_length) + int(mark_count) * MARK_INTS * 8
+
+
+def split(frame: bytes) -> tuple[bytes, bytes]:
+    """Return the head of a timeline's frame and its marks' integers, little-endian, 8 bytes each.
+
+    Raise `FrameError` if it is malformed.
+    """
+    if not is_whole(TIMELINE, frame):
+        message = "timeline frame of the wrong length"
+        raise FrameError(message)
+    size = _HEADER.size + int(_HEADER.unpack_from(frame)[20])
+    return frame[:size], frame[size:]
+
+
+def decode_head(head: bytes) -> Head:
+    """Return what the head of a timeline's frame says; raise `FrameError` if it is too short."""
+    if len(head) < _HEADER.size:
+        message = "timeline head of the wrong length"
+        raise FrameError(message)
+    fields = _HEADER.unpack_from(head)
+    path_length, _, has_parent, kept = fields[20:]
+    path = head[_HEADER.size : _HEADER.size + path_length].rstrip(b"\0").decode("utf-8", "replace")
+    trace_id = fields[4] << 64 | fields[5]
+    parent = fields[6] if has_parent else None
+    known = (*fields[:4], trace_id, parent, *fields[7:20], path or None, kept)
+    return Head(*known)
 
 
 def decode_timeline(frame: bytes) -> tuple[Head, list[Mark]]:
     """Return head and marks of a timeline's frame; raise `FrameError` if it is malformed."""
-    if not is_whole(TIMELINE, frame):
-        message = "timeline frame of the wrong length"
-        raise FrameError(message)
-    fields = _HEADER.unpack_from(frame)
-    path_length, _, has_parent = fields[19:]
-    path = frame[_HEADER.size : _HEADER.size + path_length].rstrip(b"\0").decode("utf-8", "replace")
-    numbers = array("q")
-    numbers.frombytes(frame[_HEADER.size + path_length :])
-    stream = iter(numbers)
-    trace_id = fields[4] << 64 | fields[5]
-    parent = fields[6] if has_parent else None
-    known = (*fields[:4], trace_id, parent, *fields[7:19], path or None)
-    return Head(*known), list(zip(stream, stream, stream, stream, strict=True))
-
-
-def encode_occupancy(numbers: Sequence[int]) -> bytes:
-    """Return the frame of an occupancy log: the numbers of its entries, one after the other."""
-    return struct.pack(f"<{len(numbers)}q", *numbers)
+    head, marks = split(frame)
+    return decode_head(head), unpack(marks)
 
 
 def decode_occupancy(frame: bytes) -> list[Busy]:

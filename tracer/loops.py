@@ -7,11 +7,13 @@ looks `call_soon` up there, so one set of stand-ins serves them all.
 from __future__ import annotations
 
 import contextvars
+import functools
 from threading import get_ident as ident
 from typing import TYPE_CHECKING, Any, Final
 
+from tracer.accelerator import native
 from tracer.clock import now
-from tracer.recorder import CURRENT, OCCUPANCY_FLOOR_NS
+from tracer.recorder import CURRENT, LONG_NS, OCCUPANCY_FLOOR_NS
 from tracer.scopes import attempt, mark, mark_at
 from tracer.sites import describe
 from tracer.timeline import (
@@ -23,7 +25,7 @@ from tracer.timeline import (
     TIMER_DUE,
     Timeline,
 )
-from tracer.tracks import LISTENING, PLAIN, WAITING, follow_task, is_followed
+from tracer.tracks import WAITING, Waiting, follow_task, is_followed
 
 if TYPE_CHECKING:
     import asyncio
@@ -41,15 +43,14 @@ _SELF_PIPE: Final = "_read_from_self"
 """How asyncio's loop notices that another thread has woken it: its own turn."""
 _NANOSECONDS: Final = 1_000_000_000
 _NEVER_NS: Final = 1 << 62
+_MOST_CALLBACKS: Final = 10_000
 
 
 def watch(recorder: Recorder, loop: asyncio.AbstractEventLoop) -> None:
     """Stand in for the scheduling methods of a loop."""
     seams = loop.__dict__
     seams["create_task"] = _create_task(recorder, loop.create_task)
-    seams[PLAIN] = loop.call_soon
-    seams[LISTENING] = _call_soon(loop.call_soon)
-    seams[WAITING] = 0
+    seams[WAITING] = Waiting(seams, loop.call_soon, _call_soon(loop.call_soon))
     seams["call_soon_threadsafe"] = _call_soon_threadsafe(loop.call_soon_threadsafe)
 
 
@@ -80,6 +81,13 @@ def log_callbacks(recorder: Recorder, loop: asyncio.AbstractEventLoop) -> None:
 
     To be called before `watch`, whose stand-ins must see the callbacks themselves.
     """
+    seams = loop.__dict__
+    if native is not None:
+        slow = functools.partial(log, recorder)
+        timed = native.timed(log_callbacks, CURRENT, recorder, slow, OCCUPANCY_FLOOR_NS, LONG_NS)
+        for method, place in (("call_soon", 0), ("call_soon_threadsafe", 0), ("call_later", 1)):
+            seams[method] = native.scheduled(getattr(loop, method), timed, place)
+        return
 
     def logged(callback: Any, *args: Any) -> None:
         start = now()
@@ -90,7 +98,6 @@ def log_callbacks(recorder: Recorder, loop: asyncio.AbstractEventLoop) -> None:
             if end - start > OCCUPANCY_FLOOR_NS:
                 log(recorder, start, end, CURRENT.get(), callback)
 
-    seams = loop.__dict__
     for method in ("call_soon", "call_soon_threadsafe"):
         seams[method] = _with_logged(logged, getattr(loop, method))
     seams["call_later"] = _with_logged_timer(logged, loop.call_later)
@@ -117,14 +124,22 @@ def _log(
 
 def name_of_callback(recorder: Recorder, callback: Any) -> int:
     """Return the name of a callback that belongs to no request."""
-    task = getattr(callback, "__self__", None)
-    coroutine = getattr(task, "get_coro", None)
-    if coroutine is None:
-        return recorder.name(describe(callback))
-    target = coroutine()
-    name = getattr(target, "__qualname__", None) or type(target).__qualname__
-    frame = getattr(target, "cr_frame", None)
-    return recorder.name(f"{frame.f_globals.get('__name__')}.{name}" if frame else name)
+    coroutine = getattr(getattr(callback, "__self__", None), "get_coro", None)
+    ran = callback if coroutine is None else coroutine()
+    code = getattr(ran, "__code__" if coroutine is None else "cr_code", None)
+    name = getattr(ran, "__qualname__", None) or type(ran).__qualname__
+    known = recorder.callbacks.get((id(code), name))
+    if known is None:
+        known = recorder.name(describe(callback) if coroutine is None else _of_task(ran, name))
+        if code is not None and len(recorder.callbacks) < _MOST_CALLBACKS:
+            recorder.callbacks[id(code), name] = known
+            recorder.kept.append(code)
+    return known
+
+
+def _of_task(coroutine: Any, name: str) -> str:
+    frame = getattr(coroutine, "cr_frame", None)
+    return f"{frame.f_globals.get('__name__')}.{name}" if frame else name
 
 
 def _create_task(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -155,14 +170,7 @@ def _call_soon(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _call_soon_threadsafe(original: Callable[..., Any]) -> Callable[..., Any]:
-    def call_soon_threadsafe(callback: Any, *args: Any, context: Any = None) -> Any:
-        here = ident()
-        hop = notifying.pop(here, None)
-        if hop is not None:
-            try:
-                return original(callback, *args, context=context or _context_of(hop[0]))
-            finally:
-                mark(hop[0], NOTIFIED, hop[1])
+    def bridged(callback: Any, *args: Any, context: Any = None) -> Any:
         timeline = CURRENT.get()
         if timeline is None or getattr(callback, "__name__", "") != "create_task":
             return original(callback, *args, context=context)
@@ -171,6 +179,18 @@ def _call_soon_threadsafe(original: Callable[..., Any]) -> Callable[..., Any]:
             return original(callback, *args, context=context)
         finally:
             mark(timeline, CALL_SUBMITTED, 0)
+
+    if native is not None:
+        return functools.update_wrapper(native.poked(original, CURRENT, bridged), original)
+
+    def call_soon_threadsafe(callback: Any, *args: Any, context: Any = None) -> Any:
+        hop = notifying.pop(ident(), None)
+        if hop is None:
+            return bridged(callback, *args, context=context)
+        try:
+            return original(callback, *args, context=context or _context_of(hop[0]))
+        finally:
+            mark(hop[0], NOTIFIED, hop[1])
 
     return call_soon_threadsafe
 

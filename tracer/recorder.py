@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
-import random
-import sys
 import threading
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from tracer import frames
 from tracer.clock import now
+from tracer.culprits import Culprits
+from tracer.identity import identify
 from tracer.layers import Owner
-from tracer.timeline import ENTER, EXIT, Timeline
-from tracer.traceparent import parse_traceparent
+from tracer.marks import BusyNumbers, Log
+from tracer.policy import Policy
+from tracer.sampling import DROPPED, Sampler
+from tracer.timeline import Timeline
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
+
+    from tracer.arming import Arming
+    from tracer.sampling import ReadHeaders
+    from tracer.sink import Sink
 
 CURRENT: ContextVar[Timeline | None] = ContextVar("tracer_timeline", default=None)
 """The timeline of the request in whose context this code runs."""
@@ -29,31 +36,22 @@ OCCUPANCY_FLOOR_NS: Final = 10_000
 LONG_NS: Final = 2_000_000
 """From here on it is worth finding out what in a callback took so long."""
 
-_OCCUPANCY_BATCH: Final = 20_000
+_SHOW_NS: Final = 2_000_000
+"""Counts of requests that come faster than this are shown together: showing costs a µs."""
 
-BusyNumbers = tuple[int, int, int, int, int]
-"""Start and end instant, thread, sequence of the request (0: none), name of what ran."""
+_OCCUPANCY_BATCH: Final = 4_000
 
 _logger = logging.getLogger("tracer")
-
-
-class Sink(Protocol):
-    """Takes frames out of the worker; never blocks, never raises for a full buffer."""
-
-    def write(self, kind: int, frame: bytes, names: list[str]) -> None:
-        """Take one frame and the names that were given out since the last one."""
-
-    def describe(self, document: dict[str, object]) -> None:
-        """Take what is known of this process."""
 
 
 class Recorder:
     """One per process: the only state that outlives a request."""
 
-    def __init__(self, sink: Sink, *, sample: float = 1.0, record_paths: bool = False) -> None:
-        """Record into `sink` the share `sample` (0..1) of the requests."""
+    def __init__(
+        self, sink: Sink, *, policy: Policy | None = None, record_paths: bool = False
+    ) -> None:
+        """Record into `sink` the requests a policy asks for; without one, all."""
         self.sink = sink
-        self.sample = sample
         self.record_paths = record_paths
         self.server_name: str | None = None
         self.loop_hooks: list[Callable[[asyncio.AbstractEventLoop], None]] = []
@@ -61,16 +59,22 @@ class Recorder:
         self.opened: Timeline | None = None
         self.problems: dict[str, tuple[str, str]] = {}
         self.describe: Callable[[], dict[str, object]] = dict
+        self.live: Callable[[], object] | None = None
         self._lock = threading.Lock()
         self._names: dict[str, int] = {}
         self._new_names: list[str] = []
         self._owners: dict[Owner, int] = {}
-        self._after: dict[int, int] = {}
-        self._sequence = 0
-        self._occupancy: list[int] = []
-        self.log: Callable[[BusyNumbers], None] = self._occupancy.extend
+        self._sequence = self._shown_ns = 0
+        self.busy = Log()
+        self.log: Callable[[BusyNumbers], None] = self.busy.append
         self._described: object = None
-        self._complained = False
+        self._complained = self.reached = False
+        self.callbacks: dict[tuple[int, str], int] = {}
+        self.kept: list[object] = []
+        self._culprits = Culprits(self.name, self._names, LONG_NS)
+        self.arming: Arming | None = None
+        self.policy = policy or Policy()
+        self.sampler = Sampler(self.policy, self.name)
 
     def name(self, text: str) -> int:
         """Return the number of a text; the same text has the same number in this process."""
@@ -97,41 +101,103 @@ class Recorder:
             number = self._owners[key] = self.name("\x1f".join(field or "" for field in key))
         return number
 
-    def open(self, interface: str, server: str, start_ns: int) -> Timeline | None:
-        """Begin a request's timeline, or return None for one that isn't sampled."""
-        if self.sample < 1.0 and random.random() >= self.sample:  # noqa: S311
+    def open(
+        self,
+        interface: str,
+        server: str,
+        start_ns: int,
+        path: str | None = None,
+        read_headers: ReadHeaders | None = None,
+    ) -> Timeline | None:
+        """Begin a request's timeline, or return None for one that won't be recorded.
+
+        `path` and `read_headers` are its head, None where the server has none.
+        """
+        verdict = self.sampler.judge(path, read_headers)
+        if verdict is None:
+            self._show()
             return None
-        self._sequence = sequence = self._sequence + 1
-        timeline = Timeline(
-            sequence, start_ns, self.name(self.server_name or server), self.name(interface)
-        )
-        if self.sample < 1.0:
-            timeline.weight = 1 / self.sample
+        timeline = self._open(interface, server, start_ns)
+        timeline.verdict, timeline.path, timeline.read_headers = verdict, path, read_headers
+        if self.arming is not None:
+            self.arming.consider(timeline)
         return timeline
 
+    def open_early(self, interface: str, server: str, start_ns: int) -> Timeline | None:
+        """Begin a timeline before the head is known, or return None: `admit` either then."""
+        return None if self.sampler.never else self._open(interface, server, start_ns)
+
+    def admit(
+        self,
+        timeline: Timeline | None,
+        path: str | None = None,
+        read_headers: ReadHeaders | None = None,
+    ) -> bool:
+        """Decide about a request whose head is known now; the marks of one not wanted go."""
+        verdict = self.sampler.judge(path, read_headers)
+        if verdict is None or timeline is None:
+            instant = now()
+            if instant - self._shown_ns > _SHOW_NS:
+                self._shown_ns = instant
+                self._show()
+            if timeline is not None:
+                timeline.drop()
+                timeline.verdict = DROPPED
+            return False
+        timeline.verdict, timeline.path, timeline.read_headers = verdict, path, read_headers
+        if self.arming is not None:
+            self.arming.consider(timeline)
+        return True
+
+    def _open(self, interface: str, server: str, start_ns: int) -> Timeline:
+        self._sequence = sequence = self._sequence + 1
+        name = self.name(self.server_name or server)
+        return Timeline(sequence, start_ns, name, self.name(interface))
+
     def close(self, timeline: Timeline) -> None:
-        """Hand a finished timeline over; the request has its answer by now."""
+        """Hand a finished timeline over, if it is kept; the request has its answer by now."""
         finish_ns = now()
-        numbers = timeline.finish()
+        stacks = None
         try:
-            frame = frames.encode_timeline(timeline, numbers, finish_ns, self._identify(timeline))
+            if self.arming is not None:
+                stacks = self.arming.ended(timeline, finish_ns)
+            if not self.sampler.settle(timeline, finish_ns):
+                timeline.drop()
+                timeline.read_headers = None
+                self.answered()
+                self._show()
+                return
+            packed = timeline.finish()
+            if not self.record_paths:
+                timeline.path = None
+            ids = identify(timeline)
+            frame = frames.encode_timeline(timeline, packed, finish_ns, ids)
+            if not self.reached:
+                self.answered()
+            more = stacks(ids[0], self.sink.largest) if stacks is not None else b""
             with self._lock:
                 self._flush_occupancy()
                 self._send(frames.TIMELINE, frame)
+                if more:
+                    self._send(frames.STACKS, more)
         except Exception:
             self.problem("recorder:close", "refused", "a finished timeline was lost")
             if not self._complained:
                 self._complained = True
                 _logger.warning("tracer: a finished timeline was lost", exc_info=True)
 
-    def _identify(self, timeline: Timeline) -> tuple[int, int, int | None]:
-        """Return request, trace and parent span id; what the server lent is given back."""
-        read_headers, timeline.read_headers = timeline.read_headers, None
-        headers = read_headers() if read_headers is not None else {}
-        trace_id, parent = parse_traceparent(headers.get("traceparent"))
-        if not self.record_paths:
-            timeline.path = None
-        return random.getrandbits(64) or 1, trace_id or random.getrandbits(128) or 1, parent
+    def answered(self) -> None:
+        """Have the sink ready, which takes long the first time: call it after an answer only."""
+        if not self.reached:
+            with self._lock:
+                self._describe()
+            self.reached = True
+            self._show()
+            atexit.register(self._show)
+
+    def _show(self) -> None:
+        if self.reached:
+            self.sink.count(self.sampler.counts)
 
     # `log` takes the numbers of one entry; the hot path calls it itself where it has a name.
 
@@ -151,7 +217,7 @@ class Recorder:
 
     def _log_slowly(self, entry: BusyNumbers) -> None:
         self.log(entry)
-        if len(self._occupancy) >= _OCCUPANCY_BATCH and self._lock.acquire(blocking=False):
+        if len(self.busy) >= _OCCUPANCY_BATCH and self._lock.acquire(blocking=False):
             try:
                 self._flush_occupancy()
             finally:
@@ -159,11 +225,7 @@ class Recorder:
 
     def culprit(self, timeline: Timeline, start_ns: int, end_ns: int) -> int:
         """Return the name of what a request did between two instants."""
-        if timeline.last_ns and timeline.last_ns <= start_ns:
-            return self._after_response_of(timeline.view)
-        if end_ns - start_ns < LONG_NS:
-            return timeline.view
-        return self._longest(timeline, start_ns, end_ns) or timeline.view
+        return self._culprits.of(timeline, start_ns, end_ns)
 
     def note_error(self, timeline: Timeline | None, error: BaseException | None) -> None:
         """Remember the type of an exception that a request met."""
@@ -186,57 +248,35 @@ class Recorder:
     def after_fork(self) -> None:
         """Start afresh in a forked child: nothing of the parent's is ours to hand over."""
         self._lock = threading.Lock()
-        self._occupancy = []
-        self.log = self._occupancy.extend
+        self.busy = Log()
+        self.log = self.busy.append
         self._new_names = [
             text for text, _ in sorted(self._names.items(), key=lambda item: item[1])
         ]
         self._sequence = 0
         self._described = None
-
-    def _after_response_of(self, view: int) -> int:
-        name = self._after.get(view)
-        if name is None:
-            text = f"after_response of {self._text(view) or 'a request'}"
-            name = self._after[view] = self.name(text)
-        return name
-
-    def _text(self, name: int) -> str:
-        return next((text for text, number in self._names.items() if number == name), "")
-
-    def _longest(self, timeline: Timeline, start_ns: int, end_ns: int) -> int:
-        """Return the detail of the code that ran longest between two instants on this thread."""
-        thread = threading.get_ident()
-        stack: list[int] = []
-        last, best, owner = start_ns, 0, 0
-        for code, instant, where, value in timeline.marks():
-            if where != thread:
-                continue
-            if instant > start_ns and instant - last > best:
-                best, owner = instant - last, stack[-1] if stack else 0
-            if code == ENTER:
-                stack.append(value)
-            elif code == EXIT and stack:
-                stack.pop()
-            last = max(instant, start_ns)
-        if end_ns - last > best:
-            owner = stack[-1] if stack else 0
-        fields = self._text(owner).split("\x1f")
-        return self.name(fields[1]) if len(fields) > 1 and fields[1] else 0
+        self.reached = False
+        self.sampler.after_fork()
+        if self.arming is not None:
+            self.arming.after_fork()
 
     def _flush_occupancy(self) -> None:
-        fresh: list[int] = []
-        numbers, self._occupancy, self.log = self._occupancy, fresh, fresh.extend
-        if numbers:
-            self._send(frames.OCCUPANCY, frames.encode_occupancy(tuple(numbers)))
+        if len(self.busy):
+            self._send(frames.OCCUPANCY, self.busy.take())
 
     def _send(self, kind: int, frame: bytes) -> None:
-        names, self._new_names = self._new_names, []
+        names = self._new_names
+        if names:
+            self._new_names = []
+        if self._described != len(self.problems):
+            self._describe()
+        self.sink.write(kind, frame, names)
+
+    def _describe(self) -> None:
         state = len(self.problems)
         if self._described != state:
             self._described = state
             self.sink.describe(self.describe())
-        self.sink.write(kind, frame, names)
 
 
 _installed: Recorder | None = None
@@ -258,14 +298,3 @@ def set_installed(recorder: Recorder | None) -> None:
 def _after_fork() -> None:
     if _installed is not None:
         _installed.after_fork()
-
-
-def process_description() -> dict[str, object]:
-    """Return what the contract's `environment` needs of this process, libraries excepted."""
-    return {
-        "python": ".".join(map(str, sys.version_info[:3])),
-        "implementation": sys.implementation.name,
-        "cpus": len(os.sched_getaffinity(0)),
-        "switch_interval_ns": round(sys.getswitchinterval() * 1_000_000_000),
-        "kernel": os.uname().release,
-    }

@@ -1,212 +1,242 @@
 """A worker's ring: frames through mapped memory, from one process to one reader.
 
-Writing is a copy into mapped memory: no system call, so the GIL isn't given away.
-The writer owns `head`, the reader owns `tail`; both only grow. A frame that doesn't
-fit is dropped and counted. Names travel in a file of their own, which is appended to
-before the first frame that uses them, so a dropped frame loses no name.
+One file holds all that a worker hands over: counters, what the process is, the names
+it gave out, and the frames, which go round. The worker holds no descriptor of it that it
+would use again, so a full table of descriptors, or a daemon that closes all of them,
+harms nothing. The file outlives both sides.
+
+Writing is a copy into mapped memory, and one `madvise` that gives no GIL away: it asks
+for the pages to be there, so that a ring that was truncated, or memory that has run out,
+is an error here and not a SIGBUS for the server. A timeline that doesn't fit is dropped;
+each has a number of its own, so every one that is missing is counted.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import mmap
 import os
-import struct
-from typing import TYPE_CHECKING, Final
+import threading
+import time
+from array import array
+from typing import TYPE_CHECKING, Any, Final
+
+from tracer.frames import TIMELINE
+from tracer.ring_layout import (
+    ALIGN,
+    CAPACITY,
+    DESCRIBED,
+    DESCRIPTION_SIZE,
+    DESCRIPTIONS,
+    FIXED,
+    FRAME,
+    FRAMES,
+    MAGIC,
+    NAMES,
+    NAMES_END,
+    NAMES_SIZE,
+    REQUESTS,
+    WORD,
+    new_file,
+)
+from tracer.ring_memory import LEAVE, RingMemory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import mmap
+    from collections.abc import Callable
     from pathlib import Path
 
-MAGIC: Final = b"tracer01"
-CAPACITY: Final = 16 * 1024 * 1024
-HEADER_SIZE: Final = 4096
-
-_FIXED: Final = struct.Struct("<8sQQ")
-_COUNTER: Final = struct.Struct("<Q")
-_HEAD: Final = 64
-_TAIL: Final = 128
-_DROPPED: Final = 192
-_FRAME: Final = struct.Struct("<II")
-_ALIGN: Final = 8
-_WRAP: Final = 0xFFFFFFFF
-
-
-class RingError(ValueError):
-    """A ring file that isn't one, or that contradicts itself."""
+_SHORTEST_PAUSE_S: Final = 1.0
+_LONGEST_PAUSE_S: Final = 60.0
 
 
 class RingWriter:
-    """The worker's end; makes its files when the first frame is written in a process."""
+    """The worker's end; makes its file when the first frame is written in a process."""
 
-    def __init__(self, directory: Path, capacity: int = CAPACITY) -> None:
-        """Write into a new ring in `directory`."""
+    _memory: Any
+    _words: memoryview
+    _texts: list[str]
+    _counts: array[int]
+    _sent: int
+    _written: int
+    _told: int
+    _names: int
+    _described: int
+
+    def __init__(
+        self,
+        directory: Path,
+        capacity: int = CAPACITY,
+        *,
+        prepare: Callable[[], None] | None = None,
+    ) -> None:
+        """Write into new rings in `directory`.
+
+        With `prepare` no ring is made before the first request; it is called before a
+        ring is made, and may raise `OSError` to have it put off.
+        """
         self._directory = directory
         self._capacity = capacity
+        self.largest = capacity // 2 - FRAME.size - ALIGN
+        self._prepare = prepare
         self._pid = 0
-        self._map: mmap.mmap | None = None
-        self._head = 0
-        self._dropped = 0
-        self._names = -1
-        self._path = directory
+        self._ring: RingMemory | None = None
+        self._start()
 
     def describe(self, document: dict[str, object]) -> None:
-        """Write what is known of this process beside the ring."""
-        self._open()
-        if self._map is None:
-            return
-        target = self._path.with_suffix(".json")
-        temporary = target.with_suffix(".tmp")
-        with contextlib.suppress(OSError):
-            temporary.write_text(json.dumps(document, default=str), encoding="utf-8")
-            temporary.replace(target)
+        """Take what is known of this process."""
+        self._here()
+        text = json.dumps(document, default=str).encode()
+        if len(text) <= DESCRIPTION_SIZE:
+            self._document = text
+            if self._ring is not None:
+                with contextlib.suppress(OSError):
+                    self._write_description(self._ring)
+
+    def open(self) -> None:
+        """Make the ring now, while this process may; else the first frame makes it."""
+        self._here()
+        if self._ring is None and self._prepare is None:
+            self._make()
 
     def write(self, kind: int, frame: bytes, names: list[str]) -> None:
-        """Append a frame, or count it as dropped where there is no room."""
-        self._open()
-        memory = self._map
-        if memory is None:
-            return
-        if names and not self._append(names):
-            self._map = None
-            return
-        size = -(-(_FRAME.size + len(frame)) // _ALIGN) * _ALIGN
-        offset = self._head % self._capacity
-        to_end = self._capacity - offset
-        needed = size if size <= to_end else to_end + size
-        (tail,) = _COUNTER.unpack_from(memory, _TAIL)
-        if needed > self._capacity - (self._head - tail) or size > self._capacity // 2:
-            self._dropped += 1
-            _COUNTER.pack_into(memory, _DROPPED, self._dropped)
-            return
-        if size > to_end:
-            _FRAME.pack_into(memory, HEADER_SIZE + offset, _WRAP, 0)
-            offset = 0
-        start = HEADER_SIZE + offset
-        memory[start + _FRAME.size : start + _FRAME.size + len(frame)] = frame
-        _FRAME.pack_into(memory, start, len(frame), kind)
-        self._head += needed
-        _COUNTER.pack_into(memory, _HEAD, self._head)
-
-    def _append(self, names: list[str]) -> bool:
-        """Write names down; frames without them would tell nothing."""
-        text = "".join(json.dumps(name) + "\n" for name in names).encode()
-        try:
-            return os.write(self._names, text) == len(text)
-        except OSError:
-            return False
-
-    def _open(self) -> None:
-        pid = os.getpid()
-        if pid == self._pid:
-            return
-        self._pid = pid
-        self._map = None
-        self._head = self._dropped = 0
-        if self._names >= 0:
-            os.close(self._names)
-            self._names = -1
-        try:
-            self._create(pid)
-        except OSError:
-            self._map = None
-
-    def _create(self, pid: int) -> None:
-        path = self._free_path(pid)
-        self._path = path
-        flags = os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        self._names = os.open(path.with_suffix(".names"), flags | os.O_WRONLY | os.O_APPEND, 0o600)
-        temporary = path.with_suffix(".new")
-        descriptor = os.open(temporary, flags | os.O_RDWR, 0o600)
-        try:
-            os.posix_fallocate(descriptor, 0, HEADER_SIZE + self._capacity)
-            self._map = mmap.mmap(descriptor, HEADER_SIZE + self._capacity)
-        finally:
-            os.close(descriptor)
-        _FIXED.pack_into(self._map, 0, MAGIC, pid, self._capacity)
-        temporary.rename(path)
-
-    def _free_path(self, pid: int) -> Path:
-        """A pid may come again: each of its rings has a name of its own."""
+        """Append a frame, or drop it where there is no room; a timeline is counted."""
+        if os.getpid() != self._pid:
+            self._here()
         number = 0
-        while True:
-            path = self._directory / f"{pid}-{number}.ring"
-            if not path.exists() and not path.with_suffix(".names").exists():
-                return path
-            number += 1
+        if kind == TIMELINE:
+            self._sent = number = self._sent + 1
+        if names:
+            self._texts += names
+        for _ in range(2):  # a ring that was truncated is followed by another one
+            if self._ring is None and (number or self._prepare is None):
+                self._make()
+            ring = self._ring
+            if ring is None or self._put(ring, kind, frame, number):
+                return
 
-
-class RingReader:
-    """The agent's end."""
-
-    def __init__(self, path: Path) -> None:
-        """Open a ring; raise `RingError` if the file isn't one."""
-        self.path = path
-        with path.open("r+b") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size < HEADER_SIZE:
-                message = f"{path.name} is too short for a ring"
-                raise RingError(message)
-            self._map = mmap.mmap(file.fileno(), size)
-        magic, self.pid, self._capacity = _FIXED.unpack_from(self._map, 0)
-        capacity = self._capacity
-        if magic != MAGIC or HEADER_SIZE + capacity != size or not capacity or capacity % _ALIGN:
-            self._map.close()
-            message = f"{path.name} is not a ring"
-            raise RingError(message)
-        (self._tail,) = _COUNTER.unpack_from(self._map, _TAIL)
-
-    @property
-    def dropped(self) -> int:
-        """How many frames the writer had no room for."""
-        return int(_COUNTER.unpack_from(self._map, _DROPPED)[0])
-
-    def frames(self) -> Iterator[tuple[int, bytes]]:
-        """Give the frames written since the last call; raise `RingError` for nonsense."""
-        (head,) = _COUNTER.unpack_from(self._map, _HEAD)
-        if not 0 <= head - self._tail <= self._capacity or (head | self._tail) % _ALIGN:
-            message = f"{self.path.name}: head and tail contradict each other"
-            raise RingError(message)
-        while self._tail < head:
-            offset = self._tail % self._capacity
-            length, kind = _FRAME.unpack_from(self._map, HEADER_SIZE + offset)
-            start = HEADER_SIZE + offset + _FRAME.size
-            size = -(-(_FRAME.size + length) // _ALIGN) * _ALIGN
-            if length == _WRAP:
-                size = self._capacity - offset
-            if offset + size > self._capacity or self._tail + size > head:
-                message = f"{self.path.name}: a frame longer than what was written"
-                raise RingError(message)
-            self._tail += size
-            if length != _WRAP:
-                yield kind, self._map[start : start + length]
-        _COUNTER.pack_into(self._map, _TAIL, self._tail)
-
-    def description(self) -> dict[str, object]:
-        """Return what the worker said of itself; empty before it did, or if it is nonsense."""
+    def _put(self, ring: RingMemory, kind: int, frame: bytes, number: int) -> bool:
+        """Write or drop a frame; False where the ring is there no more."""
         try:
-            document = json.loads(self.path.with_suffix(".json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return document if isinstance(document, dict) else {}
-
-    def names(self, seen: int) -> list[str]:
-        """Return the names given out after the first `seen`; raise `RingError` for nonsense."""
-        try:
-            text = self.path.with_suffix(".names").read_bytes()
+            if self._told < len(self._texts):
+                self._write_names(ring)
+            given = frame if self._told == len(self._texts) else None
+            answer = ring.put(kind, given, number, self._counts)
         except OSError:
-            return []
-        complete = text[: text.rfind(b"\n") + 1].splitlines()
-        try:
-            names = [json.loads(line) for line in complete[seen:]]
-        except ValueError:
-            names = [None]
-        if not all(isinstance(name, str) for name in names):
-            message = f"{self.path.name}: its names are damaged"
-            raise RingError(message)
-        return names
+            self._let_go()
+            return False
+        if answer == LEAVE:
+            self._let_go()
+        elif answer:
+            self._look_after()
+        return True
 
-    def close(self) -> None:
-        """Let go of the mapping."""
-        self._map.close()
+    def count(self, counts: array[int]) -> None:
+        """Show how many requests there were, by `COUNTERS`: now, and with each frame to come."""
+        self._counts = counts
+        if self._ring is None:
+            self._make()
+        ring = self._ring
+        if ring is not None:
+            with contextlib.suppress(OSError):  # the next frame finds another ring
+                ring.touch(REQUESTS * WORD, WORD)
+                ring.show(counts)
+
+    def _write_names(self, ring: RingMemory) -> None:
+        """Write down the names that aren't; what doesn't fit is left to be tried again."""
+        text = "".join(json.dumps(name) + "\n" for name in self._texts[self._told :]).encode()
+        if (end := self._names + len(text)) > NAMES_SIZE:
+            return
+        ring.touch(NAMES + self._names, len(text))
+        self._memory[NAMES + self._names : NAMES + end] = text
+        self._names, self._told = end, len(self._texts)
+        self._words[NAMES_END] = end
+
+    def _write_description(self, ring: RingMemory) -> None:
+        text = self._document
+        number = (self._described >> 32) + 1
+        start = DESCRIPTIONS + number % 2 * DESCRIPTION_SIZE
+        ring.touch(start, len(text))
+        self._memory[start : start + len(text)] = text
+        self._described = number << 32 | len(text)
+        self._words[DESCRIBED] = self._described
+
+    def _here(self) -> None:
+        """Begin afresh in a process that is new: nothing of the parent's is ours to hand over."""
+        pid = os.getpid()
+        if pid != self._pid:
+            self._start()
+            self._pid = pid
+
+    def _start(self) -> None:
+        self._let_go()
+        self._making = threading.Lock()
+        self._token = int.from_bytes(os.urandom(8), "little")
+        self._rings = self._sent = self._written = 0
+        self._names = self._told = self._described = 0
+        self._texts = []
+        self._document = b""
+        self._counts = array("Q")
+        self._pause = _SHORTEST_PAUSE_S
+        self._next_try = self._next_look = 0.0
+        self._path = self._directory
+        self._inode = 0
+
+    def _make(self) -> None:
+        """Make a ring, unless that has just failed; one of several threads does."""
+        moment = time.monotonic()
+        with self._making:
+            if self._ring is None and moment >= self._next_try:
+                self._try_to_make(moment)
+
+    def _try_to_make(self, moment: float) -> None:
+        try:
+            if self._prepare is not None:
+                self._prepare()
+            self._create()
+            self._pause = _SHORTEST_PAUSE_S
+        except OSError:
+            self._let_go()
+            self._next_try = moment + self._pause
+            self._pause = min(2 * self._pause, _LONGEST_PAUSE_S)
+
+    def _create(self) -> None:
+        self._path = self._directory / f"{self._pid}-{self._token:016x}-{self._rings}.ring"
+        with new_file(self._path, FRAMES + self._capacity) as (memory, self._inode):
+            self._ring = self._fill(memory)  # last: other threads look for it
+        self._rings += 1
+
+    def _fill(self, memory: mmap.mmap) -> RingMemory:
+        """Tell the new ring all that the last one knew."""
+        FIXED.pack_into(memory, 0, MAGIC, self._pid, self._capacity, self._token)
+        ring = RingMemory(memory, self._capacity, self._sent, self._written)
+        self._memory, self._words = memory, memoryview(memory).cast("Q")
+        ring.show(self._counts)
+        self._names = self._told = self._described = 0
+        self._write_names(ring)
+        if self._document:
+            self._write_description(ring)
+        return ring
+
+    def _look_after(self) -> None:
+        """Nobody seems to read the ring: see whether it is where a reader would find it."""
+        moment = time.monotonic()
+        if moment < self._next_look:
+            return
+        self._next_look = moment + _SHORTEST_PAUSE_S
+        try:
+            if self._prepare is not None:
+                self._prepare()
+            gone = self._path.stat().st_ino != self._inode
+        except FileNotFoundError:
+            gone = self._directory.is_dir()
+        except OSError:  # another user's by now: there would be no other one
+            gone = False
+        if gone:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._ring is not None:
+            self._written = self._ring.written
+        self._ring = self._memory = None
+        self._words = memoryview(b"")

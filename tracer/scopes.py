@@ -14,15 +14,17 @@ import sys
 from threading import get_ident as ident
 from typing import TYPE_CHECKING, Any
 
+from tracer.accelerator import native
 from tracer.clock import now
 from tracer.recorder import CURRENT
-from tracer.timeline import ENTER, EXIT, discard
+from tracer.timeline import ENTER, EXIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tracer.marks import Mark
     from tracer.recorder import Recorder
-    from tracer.timeline import Mark, Timeline
+    from tracer.timeline import Timeline
 
 _logger = logging.getLogger("tracer")
 _warned: set[str] = set()
@@ -52,6 +54,9 @@ def is_coroutine_function(function: object) -> bool:
 
 
 def _sync_scope(wrapped: Callable[..., Any], owner: int) -> Callable[..., Any]:
+    if native is not None:
+        made: Callable[..., Any] = native.scope(CURRENT, wrapped, owner)
+        return _wraps(wrapped)(made)
     current = CURRENT.get
 
     @_wraps(wrapped)
@@ -59,18 +64,11 @@ def _sync_scope(wrapped: Callable[..., Any], owner: int) -> Callable[..., Any]:
         timeline = current()
         if timeline is None:
             return wrapped(*args, **kwargs)
-        append = timeline.append
-        try:
-            append((ENTER, now(), ident(), owner))
-        except Exception:  # noqa: BLE001 - a request never fails because of us
-            append = disarm(timeline)
+        enter(timeline, owner)
         try:
             return wrapped(*args, **kwargs)
         finally:
-            try:
-                append((EXIT, now(), ident(), owner))
-            except Exception:  # noqa: BLE001 - a request never fails because of us
-                disarm(timeline)
+            leave(timeline, owner)
 
     return in_scope
 
@@ -92,12 +90,18 @@ def _async_scope(wrapped: Callable[..., Any], owner: int) -> Callable[..., Any]:
     return in_scope
 
 
-def once(timeline: Timeline, wrapped: Callable[..., Any], owner: int) -> Callable[..., Any]:
+def once(
+    timeline: Timeline, wrapped: Callable[..., Any], owner: int, *, waits: bool = False
+) -> Callable[..., Any]:
     """Return a callable for one call of a function that lives as long as the request.
 
-    Cheaper to make than `scoped`, for what is found anew in every request.
+    Cheaper to make than `scoped`, for what is found anew in every request; `waits`
+    says that it is a coroutine function.
     """
-    make = _once_async if is_coroutine_function(wrapped) else _once_sync
+    if native is not None and not waits:
+        made: Callable[..., Any] = native.scope(timeline, wrapped, owner)
+        return made
+    make = _once_async if waits else _once_sync
     partial: functools.partial[Any] = functools.partial(make, timeline, wrapped, owner)
     partial.__dict__["__qualname__"] = getattr(wrapped, "__qualname__", "?")
     return partial
@@ -126,7 +130,8 @@ async def _once_async(
 def enter(timeline: Timeline, owner: int) -> None:
     """Mark that the code of `owner` begins; never raises."""
     try:
-        timeline.append((ENTER, now(), ident(), owner))
+        if not timeline.full() or not timeline.fold(begins=True):
+            timeline.append((ENTER, now(), ident(), owner))
     except Exception:  # noqa: BLE001 - a request never fails because of us
         disarm(timeline)
 
@@ -134,7 +139,8 @@ def enter(timeline: Timeline, owner: int) -> None:
 def leave(timeline: Timeline, owner: int) -> None:
     """Mark that the code of `owner` ends; never raises."""
     try:
-        timeline.append((EXIT, now(), ident(), owner))
+        if not timeline.full() or not timeline.fold(begins=False):
+            timeline.append((EXIT, now(), ident(), owner))
     except Exception:  # noqa: BLE001 - a request never fails because of us
         disarm(timeline)
 
@@ -155,19 +161,18 @@ def mark_at(timeline: Timeline, entry: Mark) -> None:
         disarm(timeline)
 
 
-def disarm(timeline: Timeline | None, what: str = "recording a mark") -> Callable[[Mark], None]:
-    """Take no more marks of this request, and say so once per cause.
+if native is not None and not TYPE_CHECKING:
+    enter, leave, mark, mark_at = native.enter, native.leave, native.mark, native.mark_at
 
-    Return what takes a mark and drops it.
-    """
+
+def disarm(timeline: Timeline | None, what: str = "recording a mark") -> None:
+    """Take no more marks of this request, and say so once per cause."""
     if timeline is not None:
-        timeline.finish()
-        timeline.numbers.clear()
+        timeline.drop()
     if what not in _warned:
         _warned.add(what)
         message = "tracer: %s failed; the request goes on untraced"
         _logger.warning(message, what, exc_info=sys.exc_info())
-    return discard
 
 
 def attempt(what: str, action: Callable[..., Any], *args: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import functools
 import importlib.metadata
 import logging
@@ -11,20 +12,32 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from tracer.accelerator import native
 from tracer.clock import boot_id, wall_offset_ns
+from tracer.flame_policy import read_flame_policy
 from tracer.hooks import ImportWatcher
-from tracer.recorder import Recorder, Sink, installed, process_description, set_installed
+from tracer.policy import Policy, read_policy
+from tracer.recorder import Recorder, installed, set_installed
 from tracer.ring import RingWriter
+from tracer.ring_directory import DirectoryError, check, directory_of, join
+from tracer.ring_layout import CAPACITY, PAGE
+from tracer.rotation import read_rotation
 from tracer.seams import Installation
+from tracer.summon import RECORD, RING_DIRECTORY, Summons, check_writable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tracer.arming import Arming
+    from tracer.policy import Problem
     from tracer.seams import Probe
+    from tracer.sink import Sink
 
-RING_DIRECTORY: Final = "TRACER_RING_DIRECTORY"
-SAMPLE: Final = "TRACER_SAMPLE"
 RECORD_PATHS: Final = "TRACER_RECORD_PATHS"
+RING_BYTES: Final = "TRACER_RING_BYTES"
+"""The variable that says how many bytes of frames a worker's ring holds; 16 MiB without it."""
+
+_RING_BYTES: Final = range(64 * 1024, 1024 * 1024 * 1024)
 
 _DISTRIBUTIONS: Final = ("django", "asgiref", "djangorestframework")
 _SERVERS: Final = ("uvicorn", "gunicorn", "uvloop", "httptools", "h11", "uvicorn-worker")
@@ -35,33 +48,39 @@ _App = TypeVar("_App")
 _uninstall: list[Callable[[], None]] = []
 
 
-def install(sink: Sink | None = None, probes: tuple[Probe, ...] | None = None) -> Recorder | None:
+def install(
+    sink: Sink | None = None,
+    probes: tuple[Probe, ...] | None = None,
+    *,
+    record: str | os.PathLike[str] | None = None,
+) -> Recorder | None:
     """Stand in for all known seams, those imported and those still to be; idempotent.
 
-    Without a sink it records into the ring directory that `tracer run` or
-    `tracer compare` announced; where there is none, nothing is installed and the
-    answer is None.
+    Without a sink it records into the ring directory that `tracer run`, `tracer compare`
+    or `tracer agent` announced; else into the recording `record`, or the one that
+    TRACER_RECORD names, whose agent is started at the first request. Where there is none
+    of these, nothing is installed and the answer is None.
     """
     recorder = installed()
     if recorder is not None:
         return recorder
     if sink is None:
-        directory = os.environ.get(RING_DIRECTORY)
-        if not directory or not Path(directory).is_dir():
+        sink = _sink(record)
+        if sink is None:
             return None
-        sink = RingWriter(Path(directory))
     if probes is None:
         from tracer.probes import all_probes  # noqa: PLC0415 - one floor up, when needed
 
         probes = all_probes()
     recorder = Recorder(
         sink,
-        sample=_rate(os.environ.get(SAMPLE)),
+        policy=_policy(),
         record_paths=os.environ.get(RECORD_PATHS) == "1",
     )
+    recorder.arming = _arming(recorder)
     set_installed(recorder)
     installation = Installation(recorder, probes)
-    recorder.describe = lambda: _describe(recorder, installation)
+    recorder.describe = lambda: _try_to_describe(recorder, installation)
     watcher = ImportWatcher(installation.modules(), installation.module_imported)
     _uninstall.extend([watcher.install(), installation.stop])
     installation.start()
@@ -75,15 +94,16 @@ def uninstall() -> None:
     set_installed(None)
 
 
-def wrap(application: _App) -> _App:
+def wrap(application: _App, *, record: str | os.PathLike[str] | None = None) -> _App:
     """Trace a built ASGI or WSGI application; returns the same application.
 
     The middleware chain that Django has built is instrumented in place; what can't
-    be reached is named in `seams_absent`. Without an agent to take what is recorded
-    this does nothing.
+    be reached is named in `seams_absent`. With `record` (or TRACER_RECORD) the first
+    request starts an agent that writes this recording; under `tracer run` its agent is
+    there. With neither this does nothing.
     """
     try:
-        recorder = install()
+        recorder = install(record=record)
     except Exception:
         _logger.warning("tracer: not installed; the application works as before", exc_info=True)
         return application
@@ -93,6 +113,42 @@ def wrap(application: _App) -> _App:
         except Exception as error:  # noqa: BLE001 - the application works as before
             recorder.problem(_CHAIN, "refused", repr(error))
     return application
+
+
+def _sink(record: str | os.PathLike[str] | None) -> Sink | None:
+    """Return where to write: an agent's directory, or one that is made when it is needed."""
+    announced = os.environ.get(RING_DIRECTORY)
+    try:
+        if announced:
+            directory = Path(announced)
+            if not directory.exists():
+                return None
+            check(directory)
+            _uninstall.append(functools.partial(os.close, join(directory)))
+            return RingWriter(directory, _ring_bytes())
+        path = record or os.environ.get(RECORD)
+        if not path:
+            return None
+        recording = Path(path).absolute()
+        check_writable(recording)
+        _warn("never rotated by what can't be used", read_rotation(os.environ)[1])
+        directory = directory_of(recording)
+        if directory.exists():
+            check(directory)
+    except DirectoryError as error:
+        _logger.warning("tracer: not installed: %s", error)
+        return None
+    except OSError as error:
+        if not announced:
+            _logger.warning("tracer: not installed: %s", error)
+        return None
+    return RingWriter(directory, _ring_bytes(), prepare=Summons(recording, directory))
+
+
+def _ring_bytes() -> int:
+    text = os.environ.get(RING_BYTES, "")
+    wanted = int(text) if text.isdecimal() else CAPACITY
+    return wanted // PAGE * PAGE if wanted in _RING_BYTES else CAPACITY
 
 
 def _instrument(recorder: Recorder, application: object) -> None:
@@ -108,12 +164,37 @@ def _instrument(recorder: Recorder, application: object) -> None:
         recorder.problem(_CHAIN, "absent", reason)
 
 
-def _rate(text: str | None) -> float:
+def _policy() -> Policy:
+    """Read what is asked for; what can't be used is said once and left out."""
+    policy, problems = read_policy(os.environ)
+    _warn("sampling as if these weren't set", problems)
+    return policy
+
+
+def _arming(recorder: Recorder) -> Arming | None:
+    """Return what takes stacks of requests, None where nobody asked for any."""
+    policy, problems = read_flame_policy(os.environ)
+    _warn("stacks are taken as if these weren't set", problems)
+    if policy is None:
+        return None
+    from tracer.arming import Arming  # noqa: PLC0415 - few processes are asked for stacks
+
+    return Arming(policy, functools.partial(recorder.problem, "flame:profiler", "refused"))
+
+
+def _warn(what: str, problems: list[Problem]) -> None:
+    if problems:
+        said = "; ".join(f"{problem.variable}: {problem.reason}" for problem in problems)
+        _logger.warning("tracer: %s: %s", what, said)
+
+
+def _try_to_describe(recorder: Recorder, installation: Installation) -> dict[str, object]:
+    """A process that can't describe itself loses no timeline for it."""
     try:
-        rate = float(text or 1)
-    except ValueError:
-        return 1.0
-    return min(max(rate, 0.0), 1.0) if rate == rate else 1.0  # noqa: PLR0124 - NaN isn't
+        return _describe(recorder, installation)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the timelines matter more
+        recorder.problem("process:description", "refused", repr(error))
+        return {"pid": os.getpid()}
 
 
 def _describe(recorder: Recorder, installation: Installation) -> dict[str, object]:
@@ -131,12 +212,25 @@ def _describe(recorder: Recorder, installation: Installation) -> dict[str, objec
         "boot_id": boot_id(),
         "wall_offset_ns": wall_offset_ns(),
         "seams": seams,
+        "policy": dataclasses.asdict(recorder.policy),
         "environment": _environment(),
     }
 
 
+def process_description() -> dict[str, Any]:
+    """Return what the contract's `environment` needs of this process, libraries excepted."""
+    return {
+        "python": ".".join(map(str, sys.version_info[:3])),
+        "implementation": sys.implementation.name,
+        "cpus": len(os.sched_getaffinity(0)),
+        "switch_interval_ns": round(sys.getswitchinterval() * 1_000_000_000),
+        "kernel": os.uname().release,
+        "accelerator": native is not None,
+    }
+
+
 def _environment() -> dict[str, Any]:
-    environment: dict[str, Any] = process_description()
+    environment = process_description()
     for distribution in _DISTRIBUTIONS:
         environment[distribution] = _version(distribution)
     servers = {name: _version(name) for name in _SERVERS}

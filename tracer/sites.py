@@ -1,15 +1,19 @@
 """Names of hand-off sites: who asked, and what ran there. No stack is walked.
 
-A site is found by two code objects, its name is made once.
+A site is found by two code objects, its name is made once. They are told by their
+address and kept: to hash code is to hash all its constants and names.
 """
 
 from __future__ import annotations
 
 import functools
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from tracer.accelerator import native
+
 if TYPE_CHECKING:
-    from types import CodeType, FrameType
+    from types import FrameType
 
     from tracer.recorder import Recorder
 
@@ -25,24 +29,34 @@ class Sites:
     def __init__(self, recorder: Recorder) -> None:
         """Name sites in `recorder`'s table."""
         self._recorder = recorder
-        self._known: dict[tuple[CodeType, object], int] = {}
-        self._ours: dict[CodeType, bool] = {}
+        self._known: dict[tuple[int, object], int] = {}
+        self._ours: dict[int, bool] = {}
+        self._seen: list[object] = []
 
-    def of(self, frame: FrameType | None, function: Any) -> int:
-        """Return the name id of a hand-off of `function`, asked for in `frame`."""
+    def of(self, function: Any) -> int:
+        """Return the name id of a hand-off of `function` that is asked for right now."""
+        if native is not None:
+            known: int | None = native.site(self._known, self._ours, function, NAME_ATTRIBUTE)
+            if known is not None:
+                return known
+        frame: FrameType | None = sys._getframe()  # noqa: SLF001 - the way to ask who asked
         ours = self._ours
         while frame is not None:
-            own = ours.get(frame.f_code)
+            own = ours.get(id(frame.f_code))
             if own is None:
-                own = ours[frame.f_code] = _is_ours(frame)
+                own = ours[id(frame.f_code)] = _is_ours(frame)
+                self._seen.append(frame.f_code)
             if not own:
                 break
             frame = frame.f_back
         if frame is None:
             return self._recorder.name(f"? → {describe(function)}")
         named = getattr(function, NAME_ATTRIBUTE, None)
-        key = (frame.f_code, named or getattr(function, "__code__", None) or type(function))
+        ran = getattr(function, "__code__", None) or type(function)
+        key = (id(frame.f_code), named or id(ran))
         site = self._known.get(key)
+        if site is None:
+            self._seen.append(ran)
         if site is None or (named is None and not hasattr(function, "__code__")):
             asker = f"{frame.f_globals.get('__name__', '?')}:{frame.f_code.co_qualname}"
             site = self._recorder.name(f"{asker} → {describe(function)}")

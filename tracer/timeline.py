@@ -1,6 +1,6 @@
 """Marks: what a traced request appends while it runs, and nothing else.
 
-A mark is a tuple of four integers `(code, t_ns, thread, value)`; `thread` is
+A mark is four integers `(code, t_ns, thread, value)`; `thread` is
 `threading.get_ident()`. What `value` means depends on the code:
 
 | code | value |
@@ -35,13 +35,15 @@ A mark is a tuple of four integers `(code, t_ns, thread, value)`; `thread` is
 from __future__ import annotations
 
 import itertools
+from threading import get_ident as ident
 from typing import TYPE_CHECKING, Final
+
+from tracer.accelerator import native
+from tracer.marks import HARD_LIMIT, MARK_LIMIT, Mark, Marks, pack, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
-
-Mark = tuple[int, int, int, int]
 
 (
     ENTER,
@@ -87,50 +89,39 @@ Mark = tuple[int, int, int, int]
 ROOT: Final = 0
 """The track in which the server calls the application."""
 
+if native is not None:
+    _codes = (ENTER, EXIT, STEP, YIELD, DONE, SUBMIT, SUBMITTED, RUN, RUN_ON, RAN, NOTIFIED)
+    native.codes(*_codes, MARK_LIMIT, HARD_LIMIT)
 
-def discard(_mark: Mark) -> None:
-    """Stand in for `append` once a timeline is finished."""
 
-
-class Timeline:
-    """All marks of one request, append-only, and what is known of the request.
-
-    `append` takes one mark. It is the bound method of a list that holds the marks'
-    integers one after the other: as quick as appending tuples, half the price to
-    encode, and nothing for the garbage collector to look through. Marks come from
-    several threads; those of one thread are in order.
-    """
+class Timeline(Marks):
+    """All marks of one request, and what is known of the request."""
 
     __slots__ = (
-        "append",
         "children",
         "connection",
         "error_type",
-        "handing",
         "http",
         "ids",
         "interface",
-        "last_ns",
+        "kept",
         "loop",
         "method",
-        "numbers",
         "outcome",
         "path",
         "read_headers",
         "route",
-        "sequence",
         "server",
         "start_ns",
         "status",
         "streams",
-        "view",
+        "verdict",
         "weight",
     )
 
     def __init__(self, sequence: int, start_ns: int, server: int, interface: int) -> None:
         """Open the timeline of a request first touched at `start_ns`."""
-        self.numbers: list[int] = []
-        self.append: Callable[[Mark], None] = self.numbers.extend
+        super().__init__()
         self.sequence = sequence
         self.start_ns = start_ns
         self.server = server
@@ -144,23 +135,46 @@ class Timeline:
         self.method = 0
         self.path: str | None = None
         self.route = 0
-        self.view = 0
         self.status = 0
         self.outcome = 0
         self.error_type = 0
-        self.last_ns = 0
-        self.handing = 0
         self.streams = 0
         self.weight = 1.0
+        self.kept = 0
+        self.verdict: Any = None
 
-    def finish(self) -> tuple[int, ...]:
-        """Take no more marks and give the integers of those taken."""
-        self.append = discard
+    if TYPE_CHECKING or native is None:
+
+        def longest(self, start_ns: int, end_ns: int) -> int:
+            """Return the owner whose own code ran longest in between on this thread, 0: none."""
+            stack: list[int] = []
+            here, last, best, owner = ident(), start_ns, 0, 0
+            for code, instant, thread, value in self.marks():
+                if thread != here:
+                    continue
+                if instant > start_ns and instant - last > best:
+                    best, owner = instant - last, stack[-1] if stack else 0
+                if code == ENTER:
+                    stack.append(value)
+                elif code == EXIT and stack:
+                    stack.pop()
+                last = max(instant, start_ns)
+            if end_ns - last > best:
+                owner = stack[-1] if stack else 0
+            return owner
+
+    def finish(self) -> bytes:
+        """Take no more marks and give the integers of those taken.
+
+        Where some were folded, the last byte may have been among them.
+        """
+        packed = self.packed()
+        if self.folded and self.last_ns:
+            packed += pack([(LAST, self.last_ns, ident(), 0)])
+        self.drop()
         self.children = []
-        numbers, self.numbers = tuple(self.numbers), []
-        return numbers
+        return packed
 
     def marks(self) -> list[Mark]:
         """Return the marks taken so far."""
-        stream = iter(tuple(self.numbers))
-        return list(zip(stream, stream, stream, stream, strict=True))
+        return unpack(self.packed())

@@ -14,6 +14,7 @@ import weakref
 from threading import get_ident as ident
 from typing import TYPE_CHECKING, Any, Final
 
+from tracer.accelerator import native
 from tracer.recorder import CURRENT, installed
 from tracer.scopes import attempt, disarm, mark
 from tracer.timeline import AWAITS, DONE, ROOT, SPAWN, STEP, TASK, YIELD
@@ -25,9 +26,7 @@ if TYPE_CHECKING:
     from tracer.timeline import Timeline
 
 WAITING: Final = "_tracer_waiting"
-LISTENING: Final = "_tracer_call_soon"
-PLAIN: Final = "_tracer_plain_call_soon"
-"""On a watched loop: how many traced tasks wait, `call_soon` for then, and for else."""
+"""Where a watched loop keeps how many of its traced tasks wait."""
 
 _CALLBACK_DEPTH: Final = 3
 
@@ -45,7 +44,7 @@ async def root_track(
     CURRENT.set(timeline)
     _begin(timeline)
     try:
-        return await _steps(coroutine, timeline, ROOT)
+        return await _followed_by(coroutine, timeline, ROOT)
     finally:
         attempt("settling a request's outcome", settle)
         attempt("closing a timeline", recorder.close, timeline)
@@ -54,7 +53,7 @@ async def root_track(
 async def followed(coroutine: Coroutine[Any, Any, Any], timeline: Timeline, track: int) -> Any:
     """Run a coroutine of this request as a track of its own."""
     _begin(timeline)
-    return await _steps(coroutine, timeline, track)
+    return await _followed_by(coroutine, timeline, track)
 
 
 def follow_task(
@@ -95,43 +94,53 @@ def _begin(timeline: Timeline) -> None:
         disarm(timeline, "following a task")
 
 
-class _Waiting:
-    """Whether a task waits for something of which only `call_soon` tells when it was over.
+class PureWaiting:
+    """How many tasks of a loop wait for something of which only `call_soon` tells its end.
 
     A hand-off tells by itself. So the loop's `call_soon` is stood in for only while
     some traced task waits for anything else: it is called four times a hand-off.
     """
 
-    __slots__ = ("_begun", "_seams")
+    __slots__ = ("_count", "_listening", "_plain", "_seams")
 
-    def __init__(self) -> None:
-        self._seams = asyncio.get_running_loop().__dict__
-        self._begun = False
+    def __init__(
+        self, seams: dict[str, Any], plain: Callable[..., Any], listening: Callable[..., Any]
+    ) -> None:
+        """Switch `call_soon` in a loop's `seams` between the two."""
+        self._seams = seams
+        self._plain = plain
+        self._listening = listening
+        self._count = 0
 
     def begin(self) -> None:
-        seams = self._seams
-        count = seams.get(WAITING)
-        if count is not None:
-            self._begun = True
-            seams[WAITING] = count + 1
-            if not count:
-                seams["call_soon"] = seams[LISTENING]
+        """One more waits."""
+        if not self._count:
+            self._seams["call_soon"] = self._listening
+        self._count += 1
 
     def end(self) -> None:
-        if self._begun:
-            self._begun = False
-            seams = self._seams
-            seams[WAITING] -= 1
-            if not seams[WAITING]:
-                seams["call_soon"] = seams[PLAIN]
+        """One waits no longer."""
+        self._count -= 1
+        if not self._count:
+            self._seams["call_soon"] = self._plain
+
+
+def _followed_by(coroutine: Coroutine[Any, Any, Any], timeline: Timeline, track: int) -> Any:
+    """Return an awaitable that runs the coroutine and marks its steps."""
+    waiting = asyncio.get_running_loop().__dict__.get(WAITING)
+    if native is not None:
+        return native.Steps(coroutine, timeline, track, waiting, _mark_awaited)
+    return _steps(coroutine, timeline, track, waiting)
 
 
 @types.coroutine
 def _steps(
-    coroutine: Coroutine[Any, Any, Any], timeline: Timeline, track: int
+    coroutine: Coroutine[Any, Any, Any],
+    timeline: Timeline,
+    track: int,
+    waiting: PureWaiting | None,
 ) -> Generator[Any, Any, Any]:
     here = ident()
-    waiting = _Waiting()
     send = coroutine.send
     thrown: BaseException | None = None
     mark(timeline, STEP, track)
@@ -141,10 +150,11 @@ def _steps(
             mark(timeline, YIELD, id(future))
             if timeline.children:
                 _mark_awaited(timeline, future, track)
-            if timeline.handing == here:
-                timeline.handing = 0
+            waits = waiting if timeline.handing != here else None
+            if waits is not None:
+                waits.begin()
             else:
-                waiting.begin()
+                timeline.handing = 0
             thrown = None
             try:
                 yield future
@@ -154,7 +164,8 @@ def _steps(
             except BaseException as error:  # noqa: BLE001 - handed to the coroutine
                 thrown = error
             finally:
-                waiting.end()
+                if waits is not None:
+                    waits.end()
             mark(timeline, STEP, track)
     except StopIteration as stop:
         return stop.value
@@ -222,6 +233,8 @@ def _filled(cell: types.CellType) -> bool:
         return False
     return True
 
+
+Waiting = PureWaiting if TYPE_CHECKING or native is None else native.Waiting
 
 own_code: Final = {followed.__code__, root_track.__code__}
 """Code of the coroutines that are followed already; a probe may add its own."""

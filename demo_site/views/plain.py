@@ -19,7 +19,7 @@ from demo_site.models import Book
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
-MOST_QUERIES = 1000
+MOST_QUERIES = 20_000
 KINDS: dict[str, type[Exception]] = {
     "error": DemoError,
     "handled": HandledError,

@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
 MOST_BYTES = 10_000_000
+MOST_CHUNKS = 100_000
 
 
 def _plan(request: HttpRequest) -> tuple[int, bytes, float, float]:
     chunk = b"." * count(request, "bytes", 1000, MOST_BYTES)
-    return count(request, "chunks", 4), chunk, number(request, "ms", 1), number(request, "sleep", 0)
+    chunks = count(request, "chunks", 4, MOST_CHUNKS)
+    return chunks, chunk, number(request, "ms", 1), number(request, "sleep", 0)
 
 
 def sync(request: HttpRequest) -> StreamingHttpResponse:

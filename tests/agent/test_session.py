@@ -10,12 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.live import ROOT, agents_of, environment, requests_in, tracer, wait_for
+from tests.live import (
+    ROOT,
+    agents_of,
+    environment,
+    guardians_of,
+    requests_in,
+    tracer,
+    wait_for,
+)
 from tracer import frames
 from tracer.agent.session import AgentError, open_session, sync_with
 from tracer.ring import RingWriter
-from tracer.setup import RING_DIRECTORY
 from tracer.sinks.recording import Recording
+from tracer.summon import RING_DIRECTORY
 from tracer.timeline import DONE, LAST, STEP, Timeline
 from tracer.timeline import ROOT as ROOT_TRACK
 
@@ -79,13 +87,17 @@ def test_closing_twice_is_harmless(path):
     assert count(path) == 0
 
 
-def test_a_killed_agent_leaves_what_it_had_written(path):
+def kill(pids):
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_a_killed_agent_and_guardian_leave_what_was_written(path):
     session = open_session(path)
     writer, directory = ring_of(session)
     write(writer, 3)
     session.sync()
-    (pid,) = agents_of(path)
-    os.kill(pid, signal.SIGKILL)
+    kill([*guardians_of(path), *agents_of(path)])
     assert wait_for(lambda: not agents_of(path))
     write(writer, 3)
     assert len(requests_in(path)) == 3
@@ -98,8 +110,7 @@ def test_a_killed_agent_leaves_what_it_had_written(path):
 
 def test_a_killed_agents_recording_can_be_replaced(path):
     _, directory = ring_of(open_session(path))
-    (pid,) = agents_of(path)
-    os.kill(pid, signal.SIGKILL)
+    kill([*guardians_of(path), *agents_of(path)])
     wait_for(lambda: not agents_of(path))
     shutil.rmtree(directory)
     with open_session(path) as session:
@@ -119,7 +130,7 @@ def test_a_recording_that_is_being_written_is_not_taken_from_its_agent(path):
 def refused(tmp_path_factory, monkeypatch):
     """Say why no agent takes a path; and that nothing is left of the attempt."""
     home = tmp_path_factory.mktemp("rings")
-    monkeypatch.setattr("tracer.agent.session._ring_home", lambda: str(home))
+    monkeypatch.setenv("TRACER_RING_HOME", str(home))
 
     def why(path):
         with pytest.raises(AgentError) as caught:
@@ -166,7 +177,7 @@ def test_garbage_in_the_ring_directory_hinders_no_other_worker(path):
         session.sync()
         second = RingWriter(directory, 1 << 16)
         write(second, 2)
-        (other,) = (one for one in directory.glob(f"{os.getpid()}-1.ring"))
+        (other,) = (one for one in directory.glob("*-0.ring") if one.name == second._path.name)
         damaged = bytearray(other.read_bytes())
         damaged[64:72] = b"\xff" * 8
         with other.open("r+b") as file:

@@ -85,6 +85,17 @@ def test_a_busy_loop_before_the_first_touch_is_the_culprits():
     assert widened.layers["unattributed"] == BEFORE_NS - 30_000 + BACK_NS
 
 
+def test_a_worker_that_was_busy_when_the_bytes_came_has_them_waiting_however_late_it_looks():
+    request = wellformed()
+    busy = [(START_NS - 900_000, START_NS - 400_000, "shop.views.block")]
+    client = around(request, before_ns=800_000)
+    found = widen(request, client, busy, 50_000)
+    assert found.layers["event_loop"] == 800_000
+    idle_again = widen(request, around(request, before_ns=420_000), busy, 50_000)
+    assert idle_again.layers["event_loop"] == 20_000
+    assert idle_again.layers["unattributed"] == 400_000 + BACK_NS - 50_000
+
+
 def test_a_busy_wsgi_worker_before_the_first_touch_is_an_accept_queue():
     request = wellformed(interface=10)
     busy = [(START_NS - 30_000, START_NS, "shop.views.slow")]

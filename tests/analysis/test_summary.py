@@ -10,6 +10,7 @@ from tests.analysis import builders
 from tracer.analysis import figures
 from tracer.analysis.measurement import Round
 from tracer.analysis.summary import layers_of, median_request, report_document, summarise
+from tracer.analysis.tally import tally
 from tracer.layers import HOP_PHASES, LAYERS
 
 WEIGHTS = st.one_of(st.integers(1, 50).map(float), st.floats(1, 50))
@@ -36,7 +37,7 @@ def summary_of(requests, **fields):
 @given(BREAKDOWNS)
 def test_layers_sum_to_the_mean_latency_and_shares_to_one(breakdowns):
     requests = requests_of(breakdowns)
-    layers = layers_of(requests)
+    layers = layers_of(tally(requests))
     assert [one["layer"] for one in layers] == list(LAYERS)
     weights = [request.weight for request in requests]
     mean = figures.mean([request.duration_ns for request in requests], weights)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from tracer import timeline as t
-from tracer.analysis.attribution import Worker
+from tracer.analysis.worker import Worker
 from tracer.frames import Head
 from tracer.layers import HOP_PHASES, LAYERS
 

@@ -1,14 +1,26 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 
 import pytest
 
-from tests.live import environment, tracer
+from tests.agent.rings import kill_agent, send, writer_in
+from tests.live import agents_of, environment, tracer
+from tracer.agent.session import open_session
+from tracer.ring_directory import join
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path_factory, monkeypatch):
+    """Ring directories of this test alone: other runs have agents of their own."""
+    monkeypatch.setenv("TRACER_RING_HOME", str(tmp_path_factory.mktemp("home")))
 
 
 def doctor(*arguments, path=(), **variables):
-    return tracer("doctor", *arguments, env=environment(*path, **variables))
+    home = os.environ["TRACER_RING_HOME"]
+    return tracer("doctor", *arguments, env=environment(*path, TRACER_RING_HOME=home, **variables))
 
 
 def test_every_seam_is_listed_with_its_status_and_counted():
@@ -96,11 +108,62 @@ def test_settings_that_print_do_not_spoil_the_json(tmp_path):
 
 def test_under_a_trace_of_its_own_it_still_tries_the_originals(tmp_path):
     """An environment left over from `tracer run` must not be what is examined."""
-    from tracer.agent.session import open_session
-
     with open_session(tmp_path / "recording") as session:
         given = session.environment(environment())
         done = tracer("doctor", "--json", env=given)
     assert done.returncode == 0, done.stderr
     statuses = [s["status"] for s in json.loads(done.stdout)["seams"]]
     assert "refused" not in statuses
+
+
+def agents(*arguments):
+    done = doctor("--json", *arguments)
+    return done.returncode, json.loads(done.stdout)["agents"]
+
+
+def test_a_healthy_agent_says_what_it_does(tmp_path):
+    assert agents() == (0, [])
+    path = tmp_path / "site.tracer"
+    with open_session(path) as session:
+        writer = writer_in(session.directory, 4096)
+        send(writer, 200)
+        session.sync()
+        code, (agent,) = agents()
+        assert (code, agent["health"], agent["reason"]) == (0, "healthy", None)
+        assert agent["recording"] == str(path)
+        assert [agent["pid"]] == agents_of(path)
+        assert (agent["workers"], agent["behind_bytes"]) == (1, 0)
+        assert agent["recorded"] + agent["dropped"] == 200
+        assert agent["dropped"] > 0
+        assert agent["last_drain_ns_ago"] > 0
+        done = doctor()
+        assert f"+ {path}  healthy" in done.stdout
+        assert f"pid {agent['pid']}, 1 workers, {agent['recorded']} timelines" in done.stdout
+    assert agents() == (0, [])
+
+
+def test_a_stopped_agent_is_silent_a_dead_one_gone_and_what_it_left_is_named(tmp_path):
+    path = tmp_path / "site.tracer"
+    session = open_session(path)
+    (pid,) = agents_of(path)
+    os.kill(pid, signal.SIGSTOP)
+    code, (agent,) = agents()
+    assert (code, agent["health"]) == (1, "silent")
+    assert "timed out" in agent["reason"]
+    os.kill(pid, signal.SIGCONT)
+    alive = join(session.directory)
+    kill_agent(path, guardian=True)
+    code, (agent,) = agents()
+    assert (code, agent["health"]) == (1, "gone")
+    os.close(alive)
+    code, (agent,) = agents()
+    assert (code, agent["health"]) == (0, "left")
+
+
+def test_an_agent_that_had_to_refuse_a_ring_says_so(tmp_path):
+    with open_session(tmp_path / "site.tracer") as session:
+        (session.directory / "9-0.ring").write_bytes(b"garbage" * 300_000)
+        session.sync()
+        _, (agent,) = agents()
+        assert agent["log"] == ["tracer: 9-0.ring is not a ring"]
+        assert "9-0.ring is not a ring" in doctor().stdout

@@ -4,15 +4,17 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from tests.live import ROOT, environment, tracer
+from tests.reports.pages import data_in
 from tracer import frames
 from tracer.commands import main
 from tracer.sinks.recording import RecordingWriter
-from tracer.timeline import DONE, ENTER, EXIT, LAST, STEP, Timeline
+from tracer.timeline import DONE, ENTER, EXIT, LAST, OS_THREAD, STEP, Timeline
 from tracer.timeline import ROOT as ROOT_TRACK
 
 NAMES = ["wsgi", "gunicorn.sync", "GET", "complete", "test/", "slow/", "view\x1fshop.view\x1f\x1f"]
@@ -31,6 +33,7 @@ def write(path, lengths=(300, 100, 200, 900), names=NAMES):
         timeline.method, timeline.outcome, timeline.status = 3, 4, 200
         timeline.route = 6 if length == max(lengths) else 5
         for mark in (
+            (OS_THREAD, start, 1, 1),
             (STEP, start, 1, ROOT_TRACK),
             (ENTER, start + 1_000, 1, 7),
             (EXIT, end - 1_000, 1, 7),
@@ -195,7 +198,40 @@ def test_output_goes_where_it_is_asked_to(recording, tmp_path, form):
     assert target.stat().st_size > 100
 
 
-@pytest.mark.parametrize("form", ["json", "jsonl", "text"])
+@pytest.mark.parametrize("lengths", [(300,), range(100, 10_100)], ids=["one", "many"])
+def test_a_page_is_small_and_its_figures_are_those_of_the_json(tmp_path, lengths):
+    path = write(tmp_path / "site.tracer", lengths=lengths)
+    done = report(path, "--format", "html", "--route", "test/" if len(lengths) > 1 else "slow/")
+    assert (done.returncode, done.stdout) == (0, "")
+    page = Path(done.stderr.strip())
+    assert page == tmp_path / "site.tracer.html"
+    assert page.stat().st_size < 1_500_000
+    (view,) = data_in(page)["views"]
+    told = report(
+        path,
+        "--format",
+        "json",
+        "--route",
+        view["document"]["configurations"][0]["routes"][0]["route"],
+    )
+    assert view["document"] == json.loads(told.stdout)
+    (side,) = view["sides"]
+    assert sum(side["points"]["requests"]) == view["document"]["configurations"][0]["requests"]
+    wanted = {one["request_id"]: one for one in side["requests"]}[side["picked"]["slowest"]]
+    (line,) = lines(report(path, "--format", "jsonl", "--request", wanted["request_id"]))
+    assert {
+        name: wanted[name] for name in ("start_ns", "end_ns", "layers", "route", "trace_id")
+    } == {name: line[name] for name in ("start_ns", "end_ns", "layers", "route", "trace_id")}
+
+
+def test_a_page_opens_with_the_request_that_was_asked_for(recording, tmp_path):
+    output = tmp_path / "one.html"
+    report(recording, "--format", "html", "--request", f"{2:016x}", "--output", output)
+    (side,) = data_in(output)["views"][0]["sides"]
+    assert next(iter(side["picked"].items())) == ("wanted", f"{2:016x}")
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl", "text", "html"])
 def test_an_output_that_is_the_recording_itself_is_not_destroyed(tmp_path, form):
     path = write(tmp_path / "site.tracer")
     before = path.read_bytes()

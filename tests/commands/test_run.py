@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import ast
+import json
 import os
 import shutil
 import signal
@@ -16,10 +18,13 @@ from tests.live import (
     Server,
     agents_of,
     environment,
+    guardians_of,
     requests_in,
     tracer,
     wait_for,
 )
+from tracer.experiment.load import LoadPlan, run_load
+from tracer.sinks.file import read_meta
 from tracer.sinks.recording import Recording
 
 
@@ -88,14 +93,50 @@ def test_after_its_agent_was_killed_the_server_serves_on(path, env, tmp_path):
     with Server(served(path, "uvicorn-h11-asyncio"), env, tmp_path / "log") as server:
         assert server.ask("/test/")[0] == 200
         assert len(requests_in(path)) == 1
-        (pid,) = agents_of(path)
+        killed = [*guardians_of(path), *agents_of(path)]
         rings = rings_of(path)
-        os.kill(pid, signal.SIGKILL)
+        for pid in killed:
+            os.kill(pid, signal.SIGKILL)
         assert [server.ask("/test/")[0] for _ in range(20)] == [200] * 20
         assert len(requests_in(path)) == 1
         server.stop(signal.SIGTERM)
     assert len(requests_in(path)) == 1
     shutil.rmtree(rings)
+
+
+def test_rotation_leaves_complete_recordings_and_loses_nothing(path, env, tmp_path):
+    """Its agent is killed on the way: the next one goes on, and rotates on."""
+    options = ("--rotate-size", "100kB", "--rotate-age", "1h")
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    with Server(served(path, "gunicorn-sync", *options), env, tmp_path / "log") as server:
+        answered, deadline = 0, time.monotonic() + 30
+        for number in (1, 2):
+            last = path.with_name(f"site.{number:04d}.tracer")
+            while not last.exists():
+                plan = LoadPlan(port=server.port, targets=("/test/",), requests=50, concurrency=2)
+                answered += sum(one.status == 200 for one in run_load(plan).answers)
+                assert time.monotonic() < deadline, sorted(path.parent.iterdir())
+            if number == 1:
+                before = agents_of(path)
+                os.kill(before[0], signal.SIGKILL)
+                assert wait_for(lambda: agents_of(path) not in ([], before))  # noqa: B023 - now
+            last.rename(moved / last.name)
+        server.stop()
+    assert ended(path)
+    recorded = dropped = 0
+    # An agent killed in the middle of rotating may not know its number: another 0001 may be here.
+    for one in [*moved.iterdir(), *path.parent.glob("site*.tracer")]:
+        with Recording(one) as recording:
+            assert not recording.open
+            assert "gunicorn" in read_meta(one)["command"]
+            recorded, dropped = recorded + recording.count(), dropped + recording.dropped
+    assert (recorded, dropped) == (answered, 0)
+    (found,) = json.loads(tracer("report", moved / last.name, "--format", "json").stdout)[
+        "configurations"
+    ]
+    assert 0 < found["requests"] < answered
+    assert found["dropped_timelines"] == 0
 
 
 def test_the_command_keeps_pid_output_exit_code_and_signals(path):
@@ -137,6 +178,15 @@ def test_a_program_without_a_server_imports_nothing_of_ours(path):
         (["--sample", "-0.1", "--", "true"], "--sample"),
         (["--sample", "nan", "--", "true"], "--sample"),
         (["--sample", "many", "--", "true"], "--sample"),
+        (["--sample", "", "--", "true"], "--sample"),
+        (["--sample-path", "health=0", "--", "true"], "--sample-path: 'health' is no prefix"),
+        (["--sample-path", "/health", "--", "true"], "--sample-path: '/health' has no rate"),
+        (["--sample-path", "", "--", "true"], "--sample-path"),
+        (["--sample-route", "test/=1.1", "--", "true"], "--sample-route: '1.1' is no share"),
+        (["--remote-limit", "few", "--", "true"], "--remote-limit: 'few'"),
+        (["--keep-slower-than", "500", "--", "true"], "--keep-slower-than: '500'"),
+        (["--rotate-size", "500", "--", "true"], "--rotate-size: '500' is no size"),
+        (["--rotate-age", "", "--", "true"], "--rotate-age: says nothing"),
         (["--record"], "--record"),
         (["--record", "", "--", "true"], "not replaced"),
         (["--"], "COMMAND"),
@@ -160,6 +210,45 @@ def test_bad_input_is_one_line_and_exit_2(tmp_path, arguments, said):
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
     assert Path("/dev/null").is_char_device()
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("TRACER_SAMPLE", "2"),
+        ("OTEL_TRACES_SAMPLER", "jaeger_remote"),
+        ("TRACER_KEEP_ERRORS", "yes"),
+        ("TRACER_ROTATE_AGE", "soon"),
+    ],
+)
+def test_a_variable_that_cannot_be_used_is_one_line_and_exit_2(path, variable, text):
+    done = traced(path, "true", env=environment(**{variable: text}))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"Error: {variable}: '{text}' is ")
+    assert done.stderr.count("\n") == 1
+    assert not path.exists()
+
+
+def test_a_sampler_that_is_unknown_here_does_not_matter_where_a_share_is_given(path):
+    env = environment(OTEL_TRACES_SAMPLER="jaeger_remote")
+    done = tracer("run", "--record", path, "--sample", "0.5", "--", "true", env=env)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert ended(path)
+
+
+def test_options_reach_the_server_and_nothing_of_an_earlier_run_does(path):
+    code = "import os; print({k: v for k, v in os.environ.items() if 'SAMPLE' in k or 'KEEP' in k})"
+    options = ("--sample-path", "/a b=0", "--sample-path", "/c=1", "--keep-errors")
+    env = environment(TRACER_SAMPLE="0.5", TRACER_SAMPLE_PATH="/x=0", OTEL_TRACES_SAMPLER="")
+    command = (sys.executable, "-c", code)
+    done = tracer("run", "--record", path, *options, "--", *command, env=env)
+    assert ast.literal_eval(done.stdout) == {
+        "OTEL_TRACES_SAMPLER": "",
+        "TRACER_SAMPLE": "0.5",
+        "TRACER_SAMPLE_PATH": "'/a b=0' /c=1",
+        "TRACER_KEEP_ERRORS": "1",
+    }
+    assert ended(path)
 
 
 @pytest.mark.parametrize("content", ["precious", "SQLite format 3\0" * 20])

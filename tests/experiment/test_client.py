@@ -17,6 +17,8 @@ from tracer.experiment.connection import Connection
 from tracer.experiment.echo import echo_server, measure_floor
 from tracer.experiment.load import LoadError, LoadPlan, run_load
 
+pytestmark = pytest.mark.alone
+
 MS = 1_000_000
 
 
@@ -317,7 +319,7 @@ def test_the_floor_is_measured_in_either_mode():
         LoadPlan(port=0, connection="close", method="POST", body=b"x" * 999), 200
     )
     assert len(kept) == len(closed) == 200
-    assert sorted(kept)[100] < sorted(closed)[100] < 20 * MS
+    assert sorted(kept)[20] < sorted(closed)[20] < 20 * MS, "the least are not the scheduler's"
 
 
 def test_the_echo_answers_in_the_size_it_is_asked_for():
@@ -340,9 +342,7 @@ def test_the_client_ends_with_its_parent(serve):
     parent.kill()
     parent.wait()
     deadline = time.monotonic() + 5
-    sock = server.sockets[0]
     released.set()
-    sock.settimeout(5)
     while server.threads[1].is_alive() and time.monotonic() < deadline:
         time.sleep(0.01)  # the connection is closed, so its process is gone
     assert not server.threads[1].is_alive()

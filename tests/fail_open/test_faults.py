@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 FAULTS = (
-    "none", "mark", "open", "close", "occupy", "log", "name",
+    "none", "mark", "open", "judge", "settle", "close", "occupy", "log", "name",
     "culprit", "note_error", "watch_loop", "site", "sink",
 )  # fmt: skip
 NOT_EVERYWHERE = {"none"}

@@ -11,7 +11,9 @@ import pytest
 
 from tests.live import SERVERS, Server, environment, wait_for
 from tracer import timeline as t
+from tracer.accelerator import native
 from tracer.agent.session import open_session
+from tracer.frames import decode_head
 from tracer.probes import all_probes
 from tracer.recorder import CURRENT
 from tracer.seams import Installation
@@ -73,12 +75,13 @@ def answers_async(recorder, timeline=None):
     return [asyncio.run(ask(path)) for path in ASYNC_PATHS]
 
 
+@pytest.mark.skipif(native is not None, reason="in C a mark can't be made to raise")
 def test_a_recorder_that_raises_breaks_no_request(everything, caplog):
     alone = answers_sync(), answers_async(everything)
     failing = Failing()
     with_us = answers_sync(failing), answers_async(everything, failing)
     assert with_us == alone
-    assert failing.failures >= 1
+    assert failing.failures
 
 
 PAIRS = (
@@ -128,7 +131,11 @@ def test_marks_balance_for_requests_through_a_real_server(name, tmp_path):
             server.stop()
     wait_for(path.exists)
     with Recording(path) as recording:
-        timelines = [(head, marks) for _, head, marks in recording._timelines()]
+        timelines = [
+            (decode_head(head), found.marks_of(place).tolist())
+            for _, found in recording._timelines(0)
+            for place, head in enumerate(found.heads)
+        ]
         assert recording.dropped == 0
         refused = [seam for seam in recording.seams if seam.status != "installed"]
     assert len(timelines) == len(paths)

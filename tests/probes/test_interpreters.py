@@ -23,7 +23,7 @@ def runs(tmp_path_factory):
         started[version] = subprocess.Popen(
             [*command, "--basetemp", place / "tmp", "-rs"],
             cwd=ROOT,
-            env=environment(PYTHONDONTWRITEBYTECODE="1"),
+            env=environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -91,9 +91,15 @@ def test_a_damaged_recording_is_refused_in_one_line_or_read(write, path):
         "UPDATE worker SET description = '[]'",
         "UPDATE worker SET description = '{\"seams\": 3}'",
         "UPDATE worker SET dropped = 'many'",
-        "UPDATE timeline SET worker = 99",
-        "UPDATE timeline SET frame = 'text'",
-        "UPDATE timeline SET frame = zeroblob(50)",
+        "UPDATE worker SET id = 99",
+        "UPDATE worker SET counters = '[]'",
+        "UPDATE batch SET pack = 'text'",
+        "UPDATE batch SET pack = zeroblob(50)",
+        "UPDATE batch SET pack = (SELECT value FROM tally)",
+        "UPDATE tally SET value = 'text'",
+        "UPDATE tally SET key = '[1]'",
+        "UPDATE request SET duration_ns = 'long'",
+        "UPDATE meta SET value = '-5' WHERE key = 'tallied'",
         "DROP TABLE occupancy",
         "UPDATE name SET text = 5",
     ],
@@ -106,6 +112,8 @@ def test_a_recording_whose_tables_lie_is_refused_in_one_line_or_read(write, path
     read_or_refused(path)
     with contextlib.suppress(RecordingError), Recording(path) as recording:
         assert recording.count() == 3
+        assert recording.request("slowest") is not None
+        assert sum(one.requests for one in recording.tallies()[0].values()) in (0, 3, 6)
         assert recording.environment == {} or recording.environment["python"]
         assert isinstance(recording.seams, tuple)
         assert isinstance(recording.dropped, int)

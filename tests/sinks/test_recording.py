@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
+from array import array
 
 import pytest
 
@@ -8,6 +11,7 @@ from tests.analysis.timelines import check_tiling
 from tests.sinks.recordings import frame_of, ids
 from tracer import frames
 from tracer.analysis.request import Client
+from tracer.sinks.file import has_log
 from tracer.sinks.recording import Recording, RecordingError, RecordingWriter
 
 
@@ -37,6 +41,28 @@ def test_it_is_read_in_place_while_it_is_written(write, path):
     assert ids(path) == [1, 2, 3, 4]
     with Recording(path) as recording:
         assert recording.open
+
+
+ENDING = r"""
+import sys, time
+from pathlib import Path
+from tracer.sinks.beginning import take_up
+with take_up(Path(sys.argv[1])) as database:
+    database.execute("UPDATE meta SET value = '\"open\"' WHERE key = 'state'")
+    database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    print("folded in", flush=True)
+    time.sleep(0.3)
+    database.execute("UPDATE meta SET value = '\"closed\"' WHERE key = 'state'")
+    time.sleep(0.1)
+"""
+
+
+def test_it_is_read_while_its_writer_folds_the_log_in(write, path):
+    write()
+    with subprocess.Popen([sys.executable, "-c", ENDING, path], stdout=subprocess.PIPE) as writer:
+        assert writer.stdout.readline()
+        assert not has_log(path)
+        assert ids(path) == [1, 2, 3]
 
 
 def test_reading_does_not_hinder_writing(write, path):
@@ -112,7 +138,7 @@ def test_occupancy_reaches_the_requests_it_overlaps(write, path):
     writer.begin()
     writer.frame("7-0.ring", frames.TIMELINE, frame_of(1, 1_000, 500))
     busy = [n for start in range(0, 5_000, 2) for n in (start, start + 1, 1, 0, 1)]
-    writer.frame("7-0.ring", frames.OCCUPANCY, frames.encode_occupancy(busy))
+    writer.frame("7-0.ring", frames.OCCUPANCY, array("q", busy).tobytes())
     writer.commit()
     writer.close()
     assert ids(path) == [1]

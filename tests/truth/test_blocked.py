@@ -10,6 +10,8 @@ from tests.servers import ASGI
 from tests.truth.runs import assert_owned, tolerance, total
 from tests.truth.test_loop import HERE, MS, named, waited
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture(params=ASGI, scope="module")
 def run(request, run_of):
@@ -53,17 +55,23 @@ def test_a_blocked_loop_is_charged_with_the_culprits_name(run):
 
 
 def test_a_loop_blocked_on_the_way_back_is_the_loops(run):
-    """The thread is done at 20 ms; the loop is held from 8 to 48 ms."""
+    """The thread is done at 20 ms; the loop is held from 8 to 48 ms.
+
+    To say so the thread needs the GIL, which the loop gives away every 5 ms.
+    """
     met = 0
     for record, blocking in zip(run.of("blocked back"), run.of("blocking back"), strict=True):
         (done,) = run.noted(record, "hop")
         (blocker,) = run.noted(blocking, "block")
         if not done.start_ns < blocker.start_ns < done.end_ns < blocker.end_ns - 5 * MS:
             continue
-        met += 1
-        overdue = replace(blocker, start_ns=done.end_ns + MS)
-        assert_owned(record["segments"], overdue, layer="event_loop", detail=f"{HERE}.block")
         (hop,) = named(record, "spend_now")
+        said_ns = done.end_ns + hop["phases"]["notify"]
+        if said_ns > blocker.end_ns - 5 * MS:
+            continue
+        met += 1
+        overdue = replace(blocker, start_ns=said_ns + MS)
+        assert_owned(record["segments"], overdue, layer="event_loop", detail=f"{HERE}.block")
         assert hop["event_loop_ns"] >= overdue.ns
         assert hop["phases"]["return"] >= hop["event_loop_ns"]
     assert met, "on this machine the two requests never met"

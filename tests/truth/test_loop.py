@@ -12,6 +12,8 @@ from tests.servers import ASGI
 from tests.truth.runs import assert_owned, tolerance, total, whole, within
 from tests.truth.sending import TIMES
 
+pytestmark = pytest.mark.alone
+
 HERE = "tests.truth.site.loop_views"
 MS = 1_000_000
 

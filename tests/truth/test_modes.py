@@ -10,6 +10,8 @@ from tests.truth.sending import EXCEPTIONS, PHASES
 from tests.truth.test_loop import view as loop_view
 from tests.truth.test_owners import PARTS, REST, TEMPLATE, middleware
 
+pytestmark = pytest.mark.alone
+
 MODES = {"TRUTH_DEBUG": "1", "PYTHONASYNCIODEBUG": "1"}
 OWNERS = {
     "phases": {**{label: middleware(label) for label in PHASES}, **TEMPLATE},

@@ -9,6 +9,8 @@ from tests.servers import NAMES, SERVERS
 from tests.truth.runs import assert_no_more, assert_owned, total, whole, within
 from tests.truth.sending import EXCEPTIONS, PHASES, TIMES
 
+pytestmark = pytest.mark.alone
+
 HERE = "tests.truth.site"
 HOW = ("spin", "sleep")
 

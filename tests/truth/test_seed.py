@@ -18,6 +18,8 @@ import pytest
 from tests.invariants import assert_tiles
 from tests.servers import ROOT, Client, Server
 
+pytestmark = pytest.mark.alone
+
 _ASK = (
     "import asgiref, django, gunicorn, json, rest_framework, uvicorn;"
     "print(json.dumps([django.VERSION[:2], asgiref.__version__.split('.')[:2]]))"

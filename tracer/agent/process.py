@@ -1,7 +1,10 @@
-"""The agent itself: `python -m tracer.agent.process RECORDING DIRECTORY PID COMMAND`.
+"""The agent itself, started by `tracer.summon`: one process beside all workers of a server.
+
+    python -m tracer.agent.process RECORDING DIRECTORY PID COMMAND new|keep LOCK [READY]
 
 It polls the rings of a directory, writes what it finds in batches, and ends when the
-process it belongs to has ended and the workers' rings are empty.
+process PID (0: none) and all that may hand something over have ended. Exit codes 0 and 2
+say that it is not to be started again.
 """
 
 from __future__ import annotations
@@ -9,206 +12,187 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import shutil
 import signal
-import socket
 import sqlite3
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tracer.agent.session import SOCKET, sync_with
-from tracer.frames import is_whole
-from tracer.ring import RingError, RingReader
-from tracer.sinks.recording import Recording, RecordingError, RecordingWriter
+from tracer import exporting
+from tracer.agent.agent import Agent
+from tracer.agent.concluding import Concluding
+from tracer.agent.conversation import Conversation, listen, sync_with
+from tracer.agent.directories import SOCKET, put_away_leftovers, remove_if_empty
+from tracer.agent.server import Watch
+from tracer.export.channel import Channel
+from tracer.locks import hold_alone
+from tracer.rotation import read_rotation
+from tracer.sinks.file import RecordingError, read_meta
+from tracer.sinks.writer import RecordingWriter
+from tracer.summon import CONCLUDE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
 _POLL_S: Final = 0.05
-_GRACE_S: Final = 5.0
-_ARGUMENTS: Final = 5
+_IDLE_POLL_S: Final = 0.2
+_IDLE_AFTER_S: Final = 1.0
+_LAST_DRAIN_S: Final = 5.0
+_EXPORTED_S: Final = 15.0
+_LOG_SIZE: Final = 64 * 1024
+_ARGUMENTS: Final = (7, 8)
 
 
-class Agent:
-    """Takes timelines from rings and writes them down."""
-
-    def __init__(self, recording: RecordingWriter, directory: Path) -> None:
-        """Serve the rings in `directory`."""
-        self._recording = recording
-        self._directory = directory
-        self._rings: dict[str, RingReader] = {}
-        self._refused: set[str] = set()
-        self._described: dict[str, object] = {}
-        self._damaged: dict[str, int] = {}
-
-    def drain(self) -> int:
-        """Write everything the rings hold; return how many frames there were."""
-        self._find_rings()
-        count = 0
-        self._recording.begin()
-        for name, ring in list(self._rings.items()):
-            try:
-                count += self._drain_one(name, ring)
-            except (RingError, ValueError) as error:
-                sys.stderr.write(f"tracer: {error}; its worker is left out from here on\n")
-                self._refused.add(name)
-                self._rings.pop(name).close()
-        self._recording.commit()
-        return count
-
-    def workers_alive(self) -> bool:
-        """Say whether a process that made a ring is still there."""
-        return any(_runs(ring.pid) for ring in self._rings.values())
-
-    def _drain_one(self, name: str, ring: RingReader) -> int:
-        found = list(ring.frames())
-        whole = [(kind, frame) for kind, frame in found if is_whole(kind, frame)]
-        damaged = self._damaged.get(name, 0) + len(found) - len(whole)
-        self._damaged[name] = damaged
-        dropped = ring.dropped + damaged
-        if not found and self._described.get(name) == dropped:
-            return 0
-        self._described[name] = dropped
-        self._recording.worker(name, ring.description(), dropped)
-        names = ring.names(self._recording.known_names(name))
-        if names:
-            self._recording.names(name, names)
-        for kind, frame in whole:
-            self._recording.frame(name, kind, frame)
-        return len(found)
-
-    def _find_rings(self) -> None:
-        for entry in os.scandir(self._directory):
-            if not entry.name.endswith(".ring") or entry.name in self._refused:
-                continue
-            if entry.name not in self._rings:
-                try:
-                    self._rings[entry.name] = RingReader(Path(entry.path))
-                except (RingError, OSError) as error:
-                    sys.stderr.write(f"tracer: {error}\n")
-                    self._refused.add(entry.name)
-
-
-def serve(agent: Agent, listener: socket.socket, watched: int | None) -> None:
-    """Poll until told to close or until the watched process has ended."""
+def serve(agent: Agent, concluding: Concluding, conversation: Conversation, watch: Watch) -> None:
+    """Poll until told to close, or until nobody is left who may hand something over."""
     poller = select.poll()
-    poller.register(listener, select.POLLIN)
-    if watched is not None:
-        poller.register(watched, select.POLLIN)
+    poller.register(conversation.listener, select.POLLIN)
+    for descriptor in watch.descriptors:
+        poller.register(descriptor, select.POLLIN)
+    busy_at = time.monotonic()
     while True:
-        ready = {descriptor for descriptor, _ in poller.poll(_POLL_S * 1000)}
-        agent.drain()
-        if listener.fileno() in ready and _answer(agent, listener):
+        if agent.drain():
+            busy_at = time.monotonic()
+        pause = _IDLE_POLL_S if time.monotonic() - busy_at > _IDLE_AFTER_S else _POLL_S
+        if concluding.step():
+            pause = 0
+        ready = {one for one, _ in poller.poll(pause * 1000)}
+        if conversation.listener.fileno() in ready:
+            conversation.answer()
+        for descriptor in ready & set(watch.descriptors):
+            poller.unregister(descriptor)
+            watch.ended()
+        if conversation.closing or watch.is_over(needed=agent.is_needed()):
             return
-        if watched is not None and watched in ready:
-            deadline = time.monotonic() + _GRACE_S
-            while agent.workers_alive() and time.monotonic() < deadline:
-                time.sleep(_POLL_S)
-                agent.drain()
-            return
 
 
-def _answer(agent: Agent, listener: socket.socket) -> bool:
-    """Answer one question; True if it was to close (the answer comes when that is done)."""
-    connection, _ = listener.accept()
-    connection.settimeout(1.0)
-    try:
-        question = connection.recv(64)
-        agent.drain()
-        if question == b"close\n":
-            _closing.append(connection)
-            return True
-        connection.sendall(b"ok\n")
-    except OSError:
-        pass
-    connection.close()
-    return False
+def finish(agent: Agent) -> None:
+    """Take all there is; a recording that can't be written is waited for, but not for long."""
+    deadline = time.monotonic() + _LAST_DRAIN_S
+    while (agent.drain() or agent.failure) and time.monotonic() < deadline:
+        if agent.failure:
+            time.sleep(_POLL_S)
 
 
-_closing: list[socket.socket] = []
-
-
-def main(arguments: list[str]) -> int:
-    """Open the recording, say so by exiting in the foreground, and go on behind."""
-    if len(arguments) != _ARGUMENTS:
-        sys.stderr.write("usage: tracer.agent.process RECORDING DIRECTORY PID COMMAND\n")
+def main(arguments: Sequence[str]) -> int:
+    """Open the recording, say that it is, and serve."""
+    if len(arguments) not in _ARGUMENTS:
+        sys.stderr.write(f"usage: {(__doc__ or '').splitlines()[2].strip()}\n")
         return 2
-    path, directory, pid = Path(arguments[1]), Path(arguments[2]), int(arguments[3])
+    path, directory = Path(arguments[1]), Path(arguments[2])
+    ready = int(arguments[7]) if len(arguments) > _ARGUMENTS[0] else None
+    _step_aside(directory)
+    if not hold_alone(int(arguments[6])):
+        return _refuse(ready, f"{directory}: another agent serves it")
     try:
-        _refuse_another_agents(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listener.bind(str(directory / SOCKET))
-        listener.listen(8)
-        meta = {"socket": str(directory / SOCKET), "command": arguments[4]}
-        recording = RecordingWriter(path, meta)
-        watched = _pidfd(pid)
+        keep = arguments[5] == "keep"
+        recording = _open(path, directory, arguments[4], keep=keep)
+        listener = listen(directory)
     except RecordingError as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
+        return _refuse(ready, str(error))
     except (OSError, sqlite3.Error) as error:
         reason = getattr(error, "strerror", None) or error
-        sys.stderr.write(f"{path}: cannot be written ({reason})\n")
-        return 2
-    recording.suspend()
-    if os.fork():
-        os._exit(0)
-    recording.resume()
-    _detach()
-    _run(recording, directory, listener, watched)
+        return _refuse(ready, f"{path}: cannot be written ({reason})")
+    _say_ready(ready, "ok")
+    put_away_leftovers()
+    channel = _channel(path)
+    agent = Agent(recording, directory, _say, channel)
+    concluding = Concluding(recording, _say)
+    conversation = Conversation(agent, listener, {"recording": str(path), "pid": os.getpid()})
+    watch = Watch(int(arguments[3]), directory)
+    while True:
+        serve(agent, concluding, conversation, watch)
+        finish(agent)
+        if conversation.closing:
+            _end(agent, recording, channel)
+            break
+        if remove_if_empty(directory, lambda: _end(agent, recording, channel)):
+            break
+    conversation.end(directory)
     return 0
 
 
-def _refuse_another_agents(path: Path) -> None:
-    """Raise `RecordingError` if another agent is writing this recording right now."""
+def _channel(path: Path) -> Channel | None:
+    """Export, where whoever started this agent wants that."""
+    if os.environ.get(exporting.ENABLED) != "1":
+        return None
+    return Channel(os.environ, path.with_name(f"{path.name}.console"))
+
+
+def _end(agent: Agent, recording: RecordingWriter, channel: Channel | None) -> None:
+    finish(agent)
+    if channel is not None:
+        recording.note("export", channel.close(_EXPORTED_S))
     try:
-        with Recording(path, check_complete=False) as there:
-            address = str(there.meta.get("socket", "")) if there.open else ""
+        recording.close()
+    except sqlite3.Error as error:
+        _say(f"the recording could not be ended cleanly ({error})")
+
+
+def _open(path: Path, directory: Path, command: str, *, keep: bool) -> RecordingWriter:
+    """Begin the recording; or go on with it, where this directory's last agent was killed."""
+    meta = {"socket": str(directory / SOCKET)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    conclude = os.environ.get(CONCLUDE) != "0"
+    rotation, _ = read_rotation(os.environ)
+    there = _recording_at(path)
+    if there is not None:
+        _refuse_another(path, there, meta["socket"])
+        if keep or there.get("socket") == meta["socket"]:
+            return RecordingWriter.reopen(path, meta, rotation, conclude=conclude)
+    return RecordingWriter(path, {**meta, "command": command}, rotation, conclude=conclude)
+
+
+def _recording_at(path: Path) -> dict[str, object] | None:
+    """Return what a recording that is there says of itself; None if there is none."""
+    try:
+        return read_meta(path)
     except RecordingError:
-        return
-    if address and sync_with(address):
+        return None
+
+
+def _refuse_another(path: Path, there: dict[str, object], own: str) -> None:
+    """Raise `RecordingError` if another agent is writing this recording right now."""
+    address = str(there.get("socket", ""))
+    if there.get("state") != "closed" and address != own and sync_with(address):
         raise RecordingError(f"{path}: is being written by another run")
 
 
-def _run(
-    recording: RecordingWriter, directory: Path, listener: socket.socket, watched: int | None
-) -> None:
-    agent = Agent(recording, directory)
-    try:
-        serve(agent, listener, watched)
-        agent.drain()
-    finally:
-        recording.close()
-        shutil.rmtree(directory, ignore_errors=True)
-        for connection in _closing:
-            with contextlib.suppress(OSError):
-                connection.sendall(b"ok\n")
+def _step_aside(directory: Path) -> None:
+    """The terminal's signals are for the server, and so is the memory when there is too little."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    os.umask(0o077)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
+    with contextlib.suppress(OSError):
+        log = directory / "agent.log"
+        fresh = os.O_TRUNC if log.exists() and log.stat().st_size > _LOG_SIZE else os.O_APPEND
+        opened = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | fresh, 0o600)
+        os.dup2(opened, 2)
+        os.close(opened)
 
 
-def _runs(pid: int) -> bool:
-    """Say whether a process runs; one that has ended and that nobody waits for does not."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return False
-    return not stat.rpartition(")")[2].lstrip().startswith("Z")
+def _say(line: str) -> None:
+    """Write to the log in the ring directory, if there is still room for it."""
+    with contextlib.suppress(OSError, ValueError):
+        if os.fstat(2).st_size < _LOG_SIZE:
+            sys.stderr.write(f"tracer: {line}\n")
+            sys.stderr.flush()
 
 
-def _pidfd(pid: int) -> int | None:
-    opener: Callable[[int], int] | None = getattr(os, "pidfd_open", None)
-    return opener(pid) if opener is not None else None
+def _refuse(ready: int | None, reason: str) -> int:
+    _say(reason)
+    _say_ready(ready, reason)
+    return 2
 
 
-def _detach() -> None:
-    """The terminal's signals are for the server; the agent ends after it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    null = os.open(os.devnull, os.O_RDWR)
-    for descriptor in (0, 1, 2):
-        os.dup2(null, descriptor)
+def _say_ready(ready: int | None, answer: str) -> None:
+    if ready is not None:
+        with contextlib.suppress(OSError):  # who waited for it the first time is long gone
+            os.write(ready, " ".join(answer.split()).encode() + b"\n")
+        os.close(ready)
 
 
 if __name__ == "__main__":

@@ -4,63 +4,77 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import shutil
-import socket
-import subprocess
-import sys
-import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 import tracer
-from tracer.setup import RECORD_PATHS, RING_DIRECTORY, SAMPLE
+from tracer import flame_policy
+from tracer import policy as sampling
+from tracer.agent.conversation import AgentError, ask, sync_with
+from tracer.agent.directories import new_directory
+from tracer.exporting import ENABLED
+from tracer.ring_directory import ALIVE, claim, lock, make
+from tracer.setup import RECORD_PATHS
+from tracer.summon import RING_DIRECTORY, Summoned, start_agent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
-SOCKET: Final = "agent.sock"
-_SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - where there is one, rings belong there
-_ROOM: Final = 512 * 1024 * 1024
+__all__ = ["AgentError", "Session", "open_session", "sync_with"]
+
 _TIMEOUT_S: Final = 60.0
-
-
-class AgentError(Exception):
-    """The agent cannot do its work; the message says why in one line."""
+_DYING_S: Final = 1.0
+_ASKED: Final = frozenset({*sampling.VARIABLES, *flame_policy.VARIABLES})
+_EVERY: Final = {sampling.SAMPLE: "1"}
 
 
 class Session:
     """One agent with its ring directory and its recording."""
 
-    def __init__(self, recording: Path, directory: Path, *, sample: float, paths: bool) -> None:
+    def __init__(
+        self,
+        recording: Path,
+        directory: Path,
+        *,
+        policy: Mapping[str, str],
+        paths: bool,
+        exported: bool = False,
+    ) -> None:
         """Belong to the agent that serves `directory`; see `open_session`."""
+        self._exported = exported
         self.recording = recording
-        self._directory = directory
-        self._sample = sample
+        self.directory = directory
+        self._policy = policy
         self._paths = paths
         self._open = True
 
     def environment(self, base: Mapping[str, str]) -> dict[str, str]:
         """Return the environment of a server that shall be traced by this agent."""
-        site = str(self._directory / "site")
+        site = str(self.directory / "site")
         path = base.get("PYTHONPATH")
+        kept = {name: text for name, text in base.items() if name not in _ASKED}
         return {
-            **base,
+            **kept,
+            **self._policy,
             "PYTHONPATH": f"{site}{os.pathsep}{path}" if path else site,
-            RING_DIRECTORY: str(self._directory),
-            SAMPLE: str(self._sample),
+            RING_DIRECTORY: str(self.directory),
             RECORD_PATHS: "1" if self._paths else "0",
+            ENABLED: "1" if self._exported else "0",
         }
 
     def sync(self) -> None:
         """Return when everything finished so far can be read from the recording."""
-        _ask(self._directory / SOCKET, b"sync")
+        ask(self.directory, "sync")
 
     def close(self) -> None:
         """Have the agent take the rest, end the recording cleanly and go."""
         if self._open:
             self._open = False
-            _ask(self._directory / SOCKET, b"close")
+            ask(self.directory, "close")
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -76,65 +90,100 @@ class Session:
         self.close()
 
 
-def open_session(
+def open_session(  # noqa: PLR0913 - one a question
     recording: Path,
     *,
-    sample: float = 1.0,
+    policy: Mapping[str, str] | None = None,
     record_paths: bool = False,
     watch: int | None = None,
     command: str = "",
+    conclude: bool = True,
+    directory: Path | None = None,
+    rotate: Mapping[str, str] | None = None,
+    export: Mapping[str, str] | None = None,
 ) -> Session:
     """Start an agent that writes `recording`; raise `AgentError` if it can't.
 
+    `policy` are the variables of `tracer.policy` for the servers; without it they
+    record every request, whatever the environment says.
+
+    `rotate` are the variables of `tracer.rotation` for the agent; without it the recording
+    is never ended before the agent is. `export` are those of `tracer.exporting`; without
+    it no spans are exported, whatever the environment says.
+
+    Without `conclude` it only records: an experiment is left in peace.
+
     `command` is what the recording says was run: without secrets, please.
-    It ends by itself when the process `watch` (this one by default) has ended.
+    It ends by itself when the process `watch` (this one by default) and all workers have
+    ended. In a `directory` that is given it goes on with what is there, recording and rings.
     """
-    directory = Path(tempfile.mkdtemp(prefix="tracer-", dir=_ring_home()))
+    keep = directory is not None
     try:
-        _make_site(directory / "site")
-        _start(recording.absolute(), directory, watch or os.getpid(), command)
+        directory = directory or new_directory()
+    except OSError as error:
+        raise AgentError(f"no directory for the rings: {error}") from error
+    try:
+        agent = Summoned(
+            recording.absolute(),
+            directory,
+            watch or os.getpid(),
+            command,
+            keep,
+            conclude,
+            rotate or {},
+            export or {},
+        )
+        _start(agent)
     except BaseException:
-        shutil.rmtree(directory, ignore_errors=True)
+        if not keep:
+            shutil.rmtree(directory, ignore_errors=True)
         raise
-    return Session(recording, directory, sample=sample, paths=record_paths)
+    asked = _EVERY if policy is None else policy
+    return Session(recording, directory, policy=asked, paths=record_paths, exported=bool(export))
 
 
-def sync_with(address: str) -> bool:
-    """Ask the agent at a socket to catch up; False where there is none any more."""
+def _start(agent: Summoned) -> None:
+    directory = agent.directory
     try:
-        _ask(Path(address), b"sync")
-    except AgentError:
-        return False
-    return True
+        make(directory)
+        held = _claim(directory)
+        if held is None:
+            raise AgentError(f"{directory}: another agent serves it")
+        reading, ready = os.pipe()
+        try:
+            with contextlib.suppress(FileExistsError):
+                _make_site(directory / "site")
+            os.close(lock(directory / ALIVE, alone=False))
+            start_agent(agent, held, ready)
+        finally:
+            os.close(held)
+            os.close(ready)
+        answer = _first_word(reading)
+    except OSError as error:
+        raise AgentError(str(error) or type(error).__name__) from error
+    if answer != "ok":
+        raise AgentError(answer or "the agent ended without a word")
 
 
-def _start(recording: Path, directory: Path, watch: int, command: str) -> None:
-    agent = [
-        sys.executable,
-        "-m",
-        "tracer.agent.process",
-        str(recording),
-        str(directory),
-        str(watch),
-        command,
-    ]
-    package_home = str(Path(tracer.__file__).parent.parent)
-    environment = {k: v for k, v in os.environ.items() if k != RING_DIRECTORY}
-    path = environment.get("PYTHONPATH")
-    environment["PYTHONPATH"] = f"{package_home}{os.pathsep}{path}" if path else package_home
-    started = subprocess.run(  # noqa: S603 - our own module
-        agent,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=_TIMEOUT_S,
-        start_new_session=True,
-        check=False,
-    )
-    if started.returncode:
-        lines = (started.stderr or started.stdout).strip().splitlines() or ["no reason given"]
-        raise AgentError(lines[-1])
+def _claim(directory: Path) -> int | None:
+    """Return the lock of a directory; one whose agent has just been killed takes a moment."""
+    deadline = time.monotonic() + _DYING_S
+    while (held := claim(directory)) is None and time.monotonic() < deadline:
+        time.sleep(_DYING_S / 20)
+    return held
+
+
+def _first_word(reading: int) -> str:
+    """Return the line an agent begins with; empty if it never does."""
+    with os.fdopen(reading, "rb", buffering=0) as stream:
+        poller = select.poll()
+        poller.register(stream)
+        if not poller.poll(_TIMEOUT_S * 1000):
+            return f"the agent did not begin within {_TIMEOUT_S:.0f} s"
+        answer = stream.readline().decode(errors="replace").strip()
+        if answer != "ok":
+            stream.read()  # to its end: when an error is told, nothing of the attempt is left
+        return answer
 
 
 def _make_site(site: Path) -> None:
@@ -150,27 +199,3 @@ def _make_site(site: Path) -> None:
     with contextlib.suppress(OSError):
         compiled.mkdir(exist_ok=True)
         (site / "__pycache__").symlink_to(compiled)
-
-
-def _ring_home() -> str | None:
-    try:
-        if shutil.disk_usage(_SHARED_MEMORY).free > _ROOM and os.access(_SHARED_MEMORY, os.W_OK):
-            return str(_SHARED_MEMORY)
-    except OSError:
-        pass
-    return None
-
-
-def _ask(address: Path, question: bytes) -> None:
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(_TIMEOUT_S)
-            connection.connect(str(address))
-            connection.sendall(question + b"\n")
-            answer = connection.makefile("rb").readline()
-    except OSError as error:
-        message = f"the agent doesn't answer ({error})"
-        raise AgentError(message) from error
-    if answer != b"ok\n":
-        message = f"the agent failed: {answer.decode(errors='replace').strip() or 'it is gone'}"
-        raise AgentError(message)

@@ -39,7 +39,7 @@ def findings(
         cases = [Case.of(measurement) for measurement in measurements]
     else:
         cases = [Case(*pair) for pair in zip(measurements, summaries, strict=True)]
-    ran = [case for case in cases if case.requests]
+    ran = [case for case in cases if case.tallies]
     fastest = min(ran, key=lambda case: case.p50_ns) if len(cases) > 1 and ran else None
     first = [found for case in cases for found in _observer(case)]
     others = [found for case in cases for found in _doubts(case)]

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from tracer.analysis.finding import total_count, total_ns
-from tracer.analysis.hop_summary import Values, cost_ns
+from tracer.analysis.spread import quantile
 from tracer.analysis.wording import (
     and_others,
     asked_by,
@@ -189,12 +189,11 @@ def _threads(case: Case) -> Iterator[Finding]:
     if started < USUALLY:
         return
     after = case.handoffs["threads_started_after_response_per_request"]
-    cold, warm = Values(), Values()
-    for hop, weight in case.hops():
-        (cold if hop.thread_started else warm).add(cost_ns(hop), weight)
-    cold_ns, warm_ns = cold.quantile(0.5), warm.quantile(0.5)
+    cold = case.spreads(lambda one: one.cold)
+    cold_ns, warm_ns = quantile(cold, 0.5), quantile(case.spreads(lambda one: one.warm), 0.5)
     dearer = (cold_ns or 0) - (warm_ns or 0)
-    saving = max(0.0, case.per_request(sum(cold.weights)) * dearer)
+    times = sum(spread.count * weight for spread, weight in cold)
+    saving = max(0.0, case.per_request(times) * dearer)
     joins = (
         " One starts after the response, only to join the first."
         if after >= USUALLY and started - after >= USUALLY

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from tracer.analysis.hop_summary import Values
+from tracer.analysis.spread import quantile, weighed
 from tracer.analysis.wording import count, duration, short
 
 if TYPE_CHECKING:
@@ -38,8 +38,9 @@ def waiting_findings(case: Case) -> Iterator[Finding]:
 
 def _thread_queue(case: Case) -> Iterator[Finding]:
     by_site: dict[str, float] = defaultdict(float)
-    for hop, weight in case.hops():
-        by_site[hop.site] += (hop.phases.get("queue") or 0) * weight
+    for key, one in case.tallies.items():
+        for site, seen in one.sites.items():
+            by_site[site.name] += seen.queue_ns * key.weight
     saving = case.per_request(sum(by_site.values()))
     if not case.matters(saving):
         return
@@ -62,17 +63,11 @@ def _thread_queue(case: Case) -> Iterator[Finding]:
 def _convoy(case: Case) -> Iterator[Finding]:
     """Find hand-offs whose thread is woken in time and then waits for the GIL."""
     switch_ns = case.measurement.environment.get("switch_interval_ns")
-    wakes = Values()
-    for hop, weight in case.hops():
-        if hop.phases.get("wake") is not None:
-            wakes.add(hop.phases["wake"] or 0, weight)
-    typical, best = wakes.quantile(0.5), wakes.quantile(0.05)
+    wakes = case.spreads(lambda one: one.wakes)
+    typical, best = quantile(wakes, 0.5), quantile(wakes, 0.05)
     if not switch_ns or typical is None or typical < CONVOY * switch_ns:
         return
-    waited = sum(
-        max(0, value - (best or 0)) * weight
-        for value, weight in zip(wakes.values, wakes.weights, strict=True)
-    )
+    waited = sum(max(0, value - (best or 0)) * weight for value, weight in weighed(wakes))
     yield case.finding(
         "waiting_for_the_gil",
         f"A woken thread needs {duration(typical)} to run: another thread holds the GIL",
@@ -145,9 +140,9 @@ def _after_response(case: Case) -> Iterator[Finding]:
 
 def _owners_after(case: Case) -> list[dict[str, Any]]:
     spent: dict[tuple[str, str | None], float] = defaultdict(float)
-    for request in case.requests:
-        for segment in request.after_response:
-            spent[segment.layer, segment.detail] += segment.duration_ns * request.weight
+    for key, one in case.tallies.items():
+        for owner, ns in one.after.items():
+            spent[owner.layer, owner.detail] += ns * key.weight
     ordered = sorted(spent, key=lambda owner: -spent[owner])[:SHOWN]
     return [
         {"layer": layer, "detail": detail, "mean_ns": round(case.per_request(spent[layer, detail]))}
@@ -173,12 +168,7 @@ def _server_queue(case: Case) -> Iterator[Finding]:
 
 def _connections(case: Case) -> Iterator[Finding]:
     opened = case.summary["connections_opened_per_request"]
-    asking: float = sum(
-        request.weight
-        for request in case.requests
-        if request.connections_opened or any(one.part == "query" for one in request.segments)
-    )
-    queried = case.per_request(asking)
+    queried = case.per_request(case.total(lambda one: one.asking))
     if not queried or opened < ALMOST_ALWAYS * queried:
         return
     if case.weight == 1:

@@ -7,9 +7,7 @@ beside it and is reported as overlapped.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from tracer import timeline as t
 from tracer.analysis.blame import TURN, Blame, like
@@ -18,62 +16,18 @@ from tracer.analysis.replay import Replay
 from tracer.analysis.request import Hop, Request, Segment
 from tracer.analysis.tiling import sum_layers, tile
 from tracer.analysis.track import Bridge, Nested, Piece, Track
-from tracer.layers import UNATTRIBUTED, Layer, Owner
+from tracer.marks import HARD_LIMIT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
+    from tracer.analysis.worker import Worker
     from tracer.frames import Busy, Head
     from tracer.layers import State
-    from tracer.timeline import Mark
+    from tracer.marks import Mark
 
 _FIELDS: Final = 4
 _DEPTH: Final = 200
-
-
-@dataclass(frozen=True)
-class Worker:
-    """What is known of the process that served a request."""
-
-    pid: int
-    boot_id: str
-    wall_offset_ns: int
-    names: tuple[str, ...]
-    description: Mapping[str, Any]
-    seams_absent: tuple[str, ...]
-
-    @classmethod
-    def from_description(cls, description: Mapping[str, Any], names: tuple[str, ...]) -> Worker:
-        """Build from what the worker said of itself and its name table."""
-        return cls(
-            pid=int(description.get("pid", 0)),
-            boot_id=str(description.get("boot_id", "")),
-            wall_offset_ns=int(description.get("wall_offset_ns", 0)),
-            names=names,
-            description=description,
-            seams_absent=tuple(
-                seam["seam"]
-                for seam in description.get("seams", ())
-                if seam["status"] != "installed"
-            ),
-        )
-
-    def text(self, number: int) -> str | None:
-        """Return the text with a number in this worker's table."""
-        return self.names[number - 1] if 0 < number <= len(self.names) else None
-
-    def owner(self, number: int) -> Owner:
-        """Return the owner with a number in this worker's table."""
-        return _owner(self.text(number))
-
-
-@lru_cache(maxsize=4096)
-def _owner(text: str | None) -> Owner:
-    fields = (text or "").split("\x1f")
-    if len(fields) != _FIELDS:
-        return UNATTRIBUTED
-    layer, detail, part, phase = fields
-    return Owner(cast("Layer", layer), detail or None, part or None, phase or None)
 
 
 def attribute(head: Head, marks: Sequence[Mark], worker: Worker, busy: Iterable[Busy]) -> Request:
@@ -82,12 +36,14 @@ def attribute(head: Head, marks: Sequence[Mark], worker: Worker, busy: Iterable[
     interface = worker.text(head.interface) or "asgi"
     replay = Replay(marks, worker.owner, view, blocking=interface == "wsgi")
     outcome = worker.text(head.outcome) or "cancelled"
-    end_ns = _window_end(replay, head, outcome)
-    walk = _Walk(replay, worker, Blame(busy, head.sequence, worker.names))
+    end_ns = window_end(replay, head.start_ns, head.finish_ns, outcome)
+    walk = Walk(replay, worker.text, Blame(busy, head.sequence, worker.names))
     segments = walk.main(head.start_ns)
+    if len(marks) > HARD_LIMIT:
+        # What ran from the last mark on, but one that is always kept, nobody wrote down.
+        segments = list(tile(segments, head.start_ns, marks[-2][1]))
     finish_ns = max(replay.root.end_ns or end_ns, end_ns)
     window = tile(segments, head.start_ns, end_ns)
-    after = tile(segments, end_ns, finish_ns)
     overlapped = walk.side_tracks(finish_ns)
     threads = replay.instants.get(t.THREAD, [])
     route = worker.text(head.route)
@@ -107,7 +63,7 @@ def attribute(head: Head, marks: Sequence[Mark], worker: Worker, busy: Iterable[
         connection=f"{worker.pid}-{head.connection}",
         boot_id=worker.boot_id,
         start_unix_ns=head.start_ns + worker.wall_offset_ns,
-        weight=head.weight,
+        weight=head.weight if head.weight_known else 1.0,
         outcome=outcome,
         error_type=worker.text(head.error_type),
         start_ns=head.start_ns,
@@ -120,32 +76,36 @@ def attribute(head: Head, marks: Sequence[Mark], worker: Worker, busy: Iterable[
         threads_started=len(threads),
         threads_started_after_response=sum(instant >= end_ns for instant in threads),
         connections_opened=len(replay.instants.get(t.CONNECT, [])),
-        after_response=after,
+        after_response=tile(segments, end_ns, finish_ns),
         after_response_ns=finish_ns - end_ns,
         overlapped=overlapped,
         seams_absent=worker.seams_absent,
+        kept=head.reason,
+        weight_known=head.weight_known,
+        folded=head.folded,
     )
 
 
-def _window_end(replay: Replay, head: Head, outcome: str) -> int:
+def window_end(replay: Replay, start_ns: int, finish_ns: int, outcome: str) -> int:
     """Return when the last byte went to the kernel, or else when the client was seen gone."""
     last = replay.instant(t.LAST) or replay.instant(t.SENT)
     gone = replay.instant(t.DISCONNECT, last=False)
     if outcome == "disconnected" and gone is not None:
         last = gone
-    ended = replay.root.end_ns or head.finish_ns
-    return max(last or gone or ended, head.start_ns)
+    ended = replay.root.end_ns or finish_ns
+    return max(last or gone or ended, start_ns)
 
 
-class _Walk:
+class Walk:
     """One walk along the wait, from the root track; then one along what it left out."""
 
-    def __init__(self, replay: Replay, worker: Worker, blame: Blame) -> None:
+    def __init__(self, replay: Replay, text: Callable[[int], str | None], blame: Blame) -> None:
+        """Walk a replayed timeline; `text` gives the name with a number."""
         self._replay = replay
-        self._worker = worker
+        self._text = text
         self._blame = blame
         self._covered: dict[int, list[tuple[int, int]]] = {}
-        self._main_bridges: set[int] = set()
+        self.main_bridges: set[int] = set()
         self._on_main = True
         self._event_loop_ns: dict[int, int] = {}
 
@@ -153,9 +113,9 @@ class _Walk:
         """Return the segments of the main track, from `start_ns` to its end."""
         root = self._replay.root
         began = root.start_ns
-        if began is None:
-            return []
         segments: list[Segment] = []
+        if began is None:
+            return segments
         read = self._replay.instant(t.READ, last=False)
         if read is not None and read > start_ns:
             thread = root.os_thread
@@ -186,21 +146,22 @@ class _Walk:
         index = {id(bridge): number for number, bridge in enumerate(bridges)}
         return tuple(
             Hop(
-                site=self._site(bridge),
+                site=self.site(bridge),
                 direction="to_loop" if bridge.to_loop else "to_thread",
                 start_ns=bridge.start_ns,
                 phases=phases(bridge, cut(bridge)),
                 event_loop_ns=self._event_loop_ns.get(id(bridge), 0),
                 thread_started=bridge.thread_started,
                 after_response=bridge.start_ns >= end_ns,
-                overlapped=id(bridge) not in self._main_bridges,
+                overlapped=id(bridge) not in self.main_bridges,
                 parent=index.get(id(bridge.track.parent)),
             )
             for bridge in bridges
         )
 
-    def _site(self, bridge: Bridge) -> str:
-        return self._worker.text(bridge.site) or "?"
+    def site(self, bridge: Bridge) -> str:
+        """Return who asked for a hand-off, and what ran."""
+        return self._text(bridge.site) or "?"
 
     def _track(self, track: Track, start_ns: int, end_ns: int, depth: int = 0) -> list[Segment]:
         """Return a track's segments within an interval, each in it."""
@@ -257,8 +218,8 @@ class _Walk:
 
     def _hand_off(self, bridge: Bridge, depth: int) -> list[Segment]:
         if self._on_main:
-            self._main_bridges.add(id(bridge))
-        site = self._site(bridge)
+            self.main_bridges.add(id(bridge))
+        site = self.site(bridge)
         segments: list[Segment] = []
         run = bridge.run
         for one in cut(bridge):

@@ -37,7 +37,7 @@ def widen(
     read_late = max(answered, end - client.own_delay_ns)
     network = _Network(network_floor_ns)
     segments = [
-        *_queued(request, start, touched, busy, network.take),
+        *_queued(request, start, touched, busy, network),
         *request.segments,
         *network.take(answered, read_late),
     ]
@@ -63,7 +63,7 @@ class _Network:
     """Gives time to the network until its share is used up, and then to nobody."""
 
     def __init__(self, floor_ns: int) -> None:
-        self._left = floor_ns
+        self.floor_ns = self._left = floor_ns
 
     def take(self, start_ns: int, end_ns: int) -> list[Segment]:
         """Return segments for `[start_ns, end_ns)`."""
@@ -83,21 +83,26 @@ def _queued(
     start_ns: int,
     touched_ns: int,
     busy: Iterable[tuple[int, int, str]],
-    take: Callable[[int, int], list[Segment]],
+    network: _Network,
 ) -> list[Segment]:
-    """Own the time from the client's send to the server's first touch."""
+    """Own the time from the client's send to the server's first touch.
+
+    A worker that was busy when the bytes had arrived doesn't sleep before it touches them:
+    its next look finds them, however long it is in coming.
+    """
     segments: list[Segment] = []
-    cursor = start_ns
-    worked = False
+    arrived_ns = start_ns + network.floor_ns
+    cursor, rest_ns = start_ns, 0
     for low, high, culprit in sorted(busy):
-        first, last = max(low, cursor), min(high, touched_ns)
-        if first >= last:
-            worked = worked or (low < touched_ns and high >= cursor)
+        if low >= touched_ns or high < cursor:
             continue
-        segments += _between(request, cursor, first, take, resting=worked)
-        segments.append(_queueing(request, first, last, culprit))
-        cursor, worked = last, True
-    return segments + _between(request, cursor, touched_ns, take, resting=worked)
+        first, last = max(low, cursor), min(high, touched_ns)
+        if first < last:
+            segments += _between(request, cursor, first, network.take, rest_ns)
+            segments.append(_queueing(request, first, last, culprit))
+            cursor = last
+        rest_ns = max(rest_ns, BREATH_NS if high < arrived_ns else touched_ns - start_ns)
+    return segments + _between(request, cursor, touched_ns, network.take, rest_ns)
 
 
 def _between(
@@ -105,13 +110,12 @@ def _between(
     start_ns: int,
     end_ns: int,
     take: Callable[[int, int], list[Segment]],
-    *,
-    resting: bool,
+    rest_ns: int,
 ) -> list[Segment]:
-    """Own a gap in the worker's work: its own turn if short, idle time otherwise."""
+    """Own a gap in the worker's work: its own turn up to `rest_ns`, idle time if longer."""
     if start_ns >= end_ns:
         return []
-    if resting and end_ns - start_ns < BREATH_NS:
+    if end_ns - start_ns <= rest_ns:
         return [_queueing(request, start_ns, end_ns, "turn")]
     return take(start_ns, end_ns)
 

@@ -7,14 +7,15 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tracer.analysis import figures
-from tracer.analysis.hop_summary import TO_LOOP, TO_THREAD
-from tracer.analysis.summary import explained_requests, summarise
+from tracer.analysis.summary import summarise, tallies_of
+from tracer.analysis.tally import TO_LOOP, TO_THREAD, Tallies
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from tracer.analysis.measurement import Measurement
-    from tracer.analysis.request import Hop, Request
+    from tracer.analysis.spread import Spread
+    from tracer.analysis.tally import Tally
 
 Finding = dict[str, Any]
 
@@ -35,14 +36,14 @@ class Case:
         return cls(measurement, summarise(measurement))
 
     @cached_property
-    def requests(self) -> list[Request]:
-        """The requests that the layers explain."""
-        return explained_requests(self.measurement)
+    def tallies(self) -> Tallies:
+        """What the requests come to that the layers explain."""
+        return tallies_of(self.measurement)[1]
 
     @cached_property
     def weight(self) -> float:
         """How many requests these stand for."""
-        return sum(request.weight for request in self.requests)
+        return sum(one.requests * key.weight for key, one in self.tallies.items())
 
     @cached_property
     def mean_ns(self) -> int:
@@ -63,8 +64,8 @@ class Case:
     def interface(self) -> str:
         """`asgi` or `wsgi`, whichever most requests came by; empty without requests."""
         seen: dict[str, float] = {}
-        for request in self.requests:
-            seen[request.interface] = seen.get(request.interface, 0) + request.weight
+        for key, one in self.tallies.items():
+            seen[key.interface] = seen.get(key.interface, 0) + one.requests * key.weight
         return max(seen, key=lambda name: seen[name]) if seen else ""
 
     def sites(self, direction: str) -> list[dict[str, Any]]:
@@ -81,12 +82,13 @@ class Case:
         """Sites that hand work back to an event loop."""
         return self.sites(TO_LOOP)
 
-    def hops(self) -> Iterator[tuple[Hop, float]]:
-        """Yield every main hop to a thread within the window, with its weight."""
-        for request in self.requests:
-            for hop in request.hops:
-                if hop.direction == TO_THREAD and not hop.after_response and not hop.overlapped:
-                    yield hop, request.weight
+    def spreads(self, what: Callable[[Tally], Spread]) -> list[tuple[Spread, float]]:
+        """Return the spreads of one thing, each with the weight of one of its values."""
+        return [(what(one), key.weight) for key, one in self.tallies.items()]
+
+    def total(self, what: Callable[[Tally], float]) -> float:
+        """Return a weighted sum over all requests."""
+        return sum(what(one) * key.weight for key, one in self.tallies.items())
 
     def details(self, layer: str) -> list[dict[str, Any]]:
         """Return what is known within a layer."""

@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tracer.analysis.request import Request
+    from tracer.analysis.tally import Tallies
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,12 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """All rounds of one configuration and where they were measured."""
+    """All rounds of one configuration and where they were measured.
+
+    `tallies` stand for the requests where those were counted before: the rounds then have
+    none, and `median` is the one to show. `counts` say how many requests were seen,
+    sampled, kept and lost.
+    """
 
     name: str
     command: str
@@ -47,6 +55,9 @@ class Measurement:
     network_floor_ns: tuple[int, ...] = ()
     dropped_timelines: int = 0
     notes: tuple[str, ...] = field(default=())
+    tallies: Tallies | None = None
+    median: Request | None = None
+    counts: Mapping[str, float | None] = field(default_factory=dict)
 
     @property
     def requests(self) -> tuple[Request, ...]:

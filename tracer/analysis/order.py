@@ -9,7 +9,7 @@ from tracer import timeline as t
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tracer.timeline import Mark
+    from tracer.marks import Mark
 
 
 class Ordered(NamedTuple):

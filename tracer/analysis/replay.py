@@ -18,7 +18,7 @@ from tracer.layers import Layer, Owner
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tracer.timeline import Mark
+    from tracer.marks import Mark
 
     Action = Callable[["Replay", int, int, int], None]
 

@@ -62,7 +62,12 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request as the contract's `tracer.request/1` describes it."""
+    """One request as the contract's `tracer.request/1` describes it.
+
+    Where nobody knows how many requests this one stands for, `weight` is 1 for
+    those who add them up, and null in JSON. `kept` is why it is recorded, `folded` how
+    many marks past the limit are none of their own.
+    """
 
     request_id: str
     trace_id: str
@@ -96,6 +101,9 @@ class Request:
     after_response_ns: int
     overlapped: tuple[Segment, ...]
     seams_absent: tuple[str, ...] = field(default=())
+    kept: str = "rate"
+    weight_known: bool = True
+    folded: int = 0
 
     @property
     def duration_ns(self) -> int:
@@ -117,6 +125,8 @@ class Request:
                 }
             elif name == "seams_absent":
                 value = list(value)
+            elif name == "weight" and not self.weight_known:
+                value = None
             document[name] = value
         return document
 

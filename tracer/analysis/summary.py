@@ -2,56 +2,70 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from tracer.analysis import figures
 from tracer.analysis.hop_summary import summarise_handoffs
-from tracer.layers import LAYERS, Owner
+from tracer.analysis.spread import quantile, weighed
+from tracer.analysis.tally import SERVER_ERROR, tally
+from tracer.frames import COUNTERS
+from tracer.layers import LAYERS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from tracer.analysis.measurement import Measurement, Round, SeamStatus
     from tracer.analysis.request import Request
-    from tracer.layers import Layer
+    from tracer.analysis.tally import Key, Tallies, Tally
+    from tracer.layers import Owner
 
 REPORT_SCHEMA = "tracer.report/1"
-SERVER_ERROR = 500
+_PLACES = range(len(LAYERS))
 
 
 def summarise(measurement: Measurement) -> dict[str, Any]:
     """Return one entry of the contract's `configurations`."""
-    requests = explained_requests(measurement)
+    every, explains = tallies_of(measurement)
     traced = [one for one in measurement.rounds if one.traced]
     control = [ns for one in measurement.rounds if not one.traced for ns in one.latencies_ns]
-    latency = figures.latency(*_latencies(traced))
+    latency = _latency(traced, explains)
     untraced = figures.latency(control) if control else None
     floor = measurement.network_floor_ns
     return {
         "name": measurement.name,
         "command": measurement.command,
         "environment": {},
-        "requests": len(measurement.requests),
-        "requests_weighted": sum(request.weight for request in measurement.requests),
-        "errors": _errors(measurement),
+        "requests": sum(one.requests for one in every.values()),
+        "requests_weighted": _weight(every),
+        "errors": _errors(measurement, every),
         "dropped_timelines": measurement.dropped_timelines,
+        "requests_seen": _seen(measurement),
+        "requests_of_unknown_weight": sum(one.unknown for one in every.values()),
         "rounds": {"traced": len(traced), "control": len(measurement.rounds) - len(traced)},
         "latency_ns": latency,
         "untraced_latency_ns": untraced,
         "tracing_moved_median": moved(latency["p50"], untraced["p50"]) if untraced else None,
         "network_floor_ns": figures.latency(floor) if floor else None,
-        "layers": layers_of(requests),
-        "details": _details(requests),
-        "handoffs": summarise_handoffs(requests),
-        "connections_opened_per_request": _per_request(requests, "connections_opened"),
-        "after_response_ns": round(_per_request(requests, "after_response_ns")),
-        "unattributed_share": _unattributed_share(requests),
-        "routes": _routes(requests),
-        "outcomes": _counts(measurement.requests, "outcome"),
-        "statuses": _counts(measurement.requests, "status"),
+        "layers": layers_of(explains),
+        "details": _details(explains),
+        "handoffs": summarise_handoffs(explains),
+        "connections_opened_per_request": per_request(explains, lambda one: one.connections),
+        "after_response_ns": round(per_request(explains, lambda one: one.after_ns)),
+        "unattributed_share": _unattributed_share(explains),
+        "routes": _routes(explains),
+        "outcomes": _counts(every, lambda one: one.outcomes),
+        "statuses": _counts(every, lambda one: one.statuses),
+        "counts": dict(measurement.counts),
         "notes": list(measurement.notes),
     }
+
+
+def _seen(measurement: Measurement) -> dict[str, int] | None:
+    """Return how many requests workers saw, by `tracer.frames.COUNTERS`; None uncounted."""
+    counts = measurement.counts
+    return {name: int(counts[name] or 0) for name in COUNTERS if name in counts} or None
 
 
 def report_document(measurement: Measurement) -> dict[str, Any]:
@@ -110,21 +124,56 @@ def median_request(requests: Sequence[Request]) -> Request | None:
     return None
 
 
-def layers_of(requests: Sequence[Request]) -> list[dict[str, Any]]:
+def tallies_of(measurement: Measurement) -> tuple[Tallies, Tallies]:
+    """Return what all requests come to, and what those do that explain the latency."""
+    if measurement.tallies is not None:
+        return measurement.tallies, measurement.tallies
+    explains = tally(explained_requests(measurement))
+    whole = all(len(explained(one)) == len(one.requests) for one in measurement.rounds)
+    return explains if whole else tally(measurement.requests), explains
+
+
+def layers_of(tallies: Mapping[Key, Tally]) -> list[dict[str, Any]]:
     """Return all layers in their order; their means sum to the mean of the windows."""
-    weights = [request.weight for request in requests]
-    values = {name: [request.layers.get(name, 0) for request in requests] for name in LAYERS}
-    means = [figures.mean(values[name], weights) for name in LAYERS]
+    spreads = [[(one.layers[i], k.weight) for k, one in tallies.items()] for i in _PLACES]
+    total = _weight(tallies)
+    means = [
+        figures.ratio(math.fsum(spread.total_ns * weight for spread, weight in layer), total)
+        for layer in spreads
+    ]
     whole = figures.apportion(means, round(sum(means)))
     return [
         {
             "layer": name,
             "mean_ns": rounded,
-            "p50_ns": figures.quantile(values[name], weights, 0.5),
+            "p50_ns": quantile(layer, 0.5) or 0,
             "share": figures.ratio(exact, sum(means)),
         }
-        for name, rounded, exact in zip(LAYERS, whole, means, strict=True)
+        for name, rounded, exact, layer in zip(LAYERS, whole, means, spreads, strict=True)
     ]
+
+
+def per_request(tallies: Mapping[Key, Tally], what: Callable[[Tally], float]) -> float:
+    """Return the weighted mean of a sum that tallies keep."""
+    found = math.fsum(what(one) * key.weight for key, one in tallies.items())
+    return figures.ratio(found, _weight(tallies))
+
+
+def _weight(tallies: Mapping[Key, Tally]) -> float:
+    return math.fsum(one.requests * key.weight for key, one in tallies.items())
+
+
+def _latency(rounds: Sequence[Round], tallies: Tallies) -> dict[str, int]:
+    """Summarise the client's latencies where our client drove the load, else the windows."""
+    if any(one.latencies_ns for one in rounds):
+        return figures.latency(*_latencies(rounds))
+    return _windows(tallies)
+
+
+def _windows(tallies: Mapping[Key, Tally]) -> dict[str, int]:
+    seen = weighed((one.latency, key.weight) for key, one in tallies.items())
+    found = figures.latency([value for value, _ in seen], [weight for _, weight in seen])
+    return {**found, "mean": round(per_request(tallies, lambda one: one.latency.total_ns))}
 
 
 def _latencies(rounds: Iterable[Round]) -> tuple[list[int], list[float]]:
@@ -140,8 +189,10 @@ def _latencies(rounds: Iterable[Round]) -> tuple[list[int], list[float]]:
     return values, weights
 
 
-def _errors(measurement: Measurement) -> int:
+def _errors(measurement: Measurement, tallies: Tallies) -> int:
     """Count errors: the client's where it drove the load, else the server's own."""
+    if measurement.tallies is not None:
+        return round(sum(one.errors * key.weight for key, one in tallies.items()))
     total = 0.0
     for one in measurement.rounds:
         driven = one.latencies_ns or one.errors or not one.traced
@@ -154,64 +205,51 @@ def _error(request: Request) -> bool:
     return request.outcome == "error" or (request.status or 0) >= SERVER_ERROR
 
 
-def _per_request(requests: Sequence[Request], name: str) -> float:
-    return figures.mean([getattr(r, name) for r in requests], [r.weight for r in requests])
-
-
-def _counts(requests: Iterable[Request], name: str) -> dict[str, float]:
+def _counts(
+    tallies: Mapping[Key, Tally], what: Callable[[Tally], Mapping[str, int]]
+) -> dict[str, float]:
     seen: dict[str, float] = defaultdict(float)
-    for request in requests:
-        seen[str(getattr(request, name))] += request.weight
+    for key, one in tallies.items():
+        for name, times in what(one).items():
+            seen[name] += times * key.weight
     return dict(sorted(seen.items()))
 
 
-def _unattributed_share(requests: Sequence[Request]) -> float:
-    unknown = _per_request(requests, "duration_ns")
-    found = figures.mean(
-        [request.layers.get("unattributed", 0) for request in requests],
-        [request.weight for request in requests],
-    )
-    return figures.ratio(found, unknown)
+def _unattributed_share(tallies: Mapping[Key, Tally]) -> float:
+    place = LAYERS.index("unattributed")
+    unknown = per_request(tallies, lambda one: one.layers[place].total_ns)
+    return figures.ratio(unknown, per_request(tallies, lambda one: one.latency.total_ns))
 
 
-_Key = tuple["Layer", str | None, str | None, str | None]
-
-
-def _details(requests: Sequence[Request]) -> list[dict[str, Any]]:
-    spent: dict[_Key, float] = defaultdict(float)
-    times: dict[_Key, float] = defaultdict(float)
-    for request in requests:
-        before: _Key | None = None
-        weight = request.weight
-        for one in request.segments:
-            key = (one.layer, one.detail, one.part, one.phase)
-            spent[key] += (one.end_ns - one.start_ns) * weight
-            if key != before:
-                times[key] += weight
-            before = key
-    total = sum(request.weight for request in requests)
-    ordered = sorted(spent, key=lambda key: (LAYERS.index(key[0]), -spent[key]))
+def _details(tallies: Mapping[Key, Tally]) -> list[dict[str, Any]]:
+    spent: dict[Owner, float] = defaultdict(float)
+    times: dict[Owner, float] = defaultdict(float)
+    for key, one in tallies.items():
+        for owner, (ns, stretches) in one.details.items():
+            spent[owner] += ns * key.weight
+            times[owner] += stretches * key.weight
+    total = _weight(tallies)
+    ordered = sorted(spent, key=lambda owner: (LAYERS.index(owner.layer), -spent[owner]))
     return [
         {
-            **Owner(*key)._asdict(),
-            "mean_ns": round(figures.ratio(spent[key], total)),
-            "per_request": figures.ratio(times[key], total),
+            **owner._asdict(),
+            "mean_ns": round(figures.ratio(spent[owner], total)),
+            "per_request": figures.ratio(times[owner], total),
         }
-        for key in ordered
+        for owner in ordered
     ]
 
 
-def _routes(requests: Sequence[Request]) -> list[dict[str, Any]]:
-    by_route: dict[str | None, list[Request]] = defaultdict(list)
-    for request in requests:
-        by_route[request.route].append(request)
+def _routes(tallies: Mapping[Key, Tally]) -> list[dict[str, Any]]:
+    by_route: dict[str | None, dict[Key, Tally]] = defaultdict(dict)
+    for key, one in tallies.items():
+        by_route[key.route][key] = one
     entries: list[dict[str, Any]] = [
         {
             "route": route,
-            "requests": len(group),
-            "latency_ns": figures.latency(
-                [request.duration_ns for request in group], [request.weight for request in group]
-            ),
+            "requests": sum(one.requests for one in group.values()),
+            "requests_weighted": _weight(group),
+            "latency_ns": _windows(group),
             "layers": {entry["layer"]: entry["mean_ns"] for entry in layers_of(group)},
         }
         for route, group in by_route.items()

@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-COMMANDS: Final = ("compare", "doctor", "report", "run")
+COMMANDS: Final = ("agent", "compare", "doctor", "flame", "report", "run", "top")
 BAD_INPUT: Final = 2
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from contextlib import contextmanager
@@ -51,7 +52,7 @@ _WIDTH = 100
 )
 @click.option("--include-errors", is_flag=True, help="Compare answers of status 500 too.")
 @click.option("--json", "json_file", metavar="FILE", help="Write the comparison; - is stdout.")
-@click.option("--html", "html_file", metavar="FILE", help="Write what is printed as a page.")
+@click.option("--html", "html_file", metavar="FILE", help="Write all of it as one page.")
 @click.option("--record", metavar="DIR", help="Keep one recording a configuration.")
 def compare(json_file: str | None, html_file: str | None, **given: Any) -> None:
     """Measure servers against each other and say where the difference is.
@@ -127,7 +128,7 @@ def _run(experiment: Experiment, *, first: bool) -> Outcome | None:
     from tracer.experiment.tracing import Tracing
     from tracer.sinks.recording import Recording
 
-    tracing = Tracing(open_session, Recording)
+    tracing = Tracing(functools.partial(open_session, conclude=False), Recording)
     with _progress() as progress:
         try:
             return run_experiment(experiment, tracing, progress=progress)
@@ -184,7 +185,9 @@ def _report(
     if json_to_stdout:
         click.echo(json.dumps(first))
     if html_path is not None:
-        from tracer.reports.html import write_html
+        from tracer.experiment.report import views_of
+        from tracer.reports.page.render import write_page
 
         names = " · ".join(one.name for one in runs[0][0].configurations)
-        write_html(html_path, draw, f"tracer compare: {names}")
+        write_page(html_path, f"tracer compare: {names}", views_of(documents, runs))
+        click.echo(f"The page: {html_path}", err=True)

@@ -54,6 +54,26 @@ def render(
         _render_beside(document, console)
 
 
+def views_of(
+    documents: Sequence[dict[str, Any]], runs: Sequence[tuple[Experiment, Outcome]]
+) -> list[dict[str, Any]]:
+    """Return one view of the page a run; they share the room for requests in full."""
+    from tracer.reports.page.view import SEGMENTS, side_of, view_of
+
+    room = SEGMENTS // max(1, sum(len(outcome.measurements) for _, outcome in runs))
+    views = []
+    for document, (experiment, outcome) in zip(documents, runs, strict=True):
+        sides = [
+            side_of(measurement, entry, room)
+            for measurement, entry in zip(
+                outcome.measurements, document["configurations"], strict=True
+            )
+        ]
+        view = view_of(document, sides, _load_words(experiment.load))
+        views.append({**view, "remarks": [*_remarks(experiment, outcome), *view["remarks"]]})
+    return views
+
+
 def _remarks(experiment: Experiment, outcome: Outcome) -> Iterator[str]:
     if outcome.interrupted:
         yield f"interrupted: {outcome.rounds} of {experiment.rounds} rounds are complete"

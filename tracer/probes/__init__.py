@@ -21,6 +21,8 @@ BUILT_IN: Final = (
     "uvicorn",
     "gunicorn",
     "gunicorn_http",
+    "runserver",
+    "opentelemetry",
 )
 
 _GROUP: Final = "tracer.probes"

@@ -6,12 +6,12 @@ Read in asgiref 3.6 to 3.13, `asgiref/sync.py`.
 from __future__ import annotations
 
 import functools
-import sys
 from threading import get_ident as ident
 from threading import get_native_id as native_id
 from typing import TYPE_CHECKING, Any, Final
 
 from tracer import loops
+from tracer.accelerator import native
 from tracer.clock import now
 from tracer.recorder import CURRENT, LONG_NS
 from tracer.scopes import disarm, mark, mark_at, mark_coroutine_function
@@ -68,9 +68,9 @@ def _sync_to_async(recorder: Recorder, original: Callable[..., Any]) -> Callable
 
 
 def _site(sites: Sites, function: Any) -> int:
-    """Name a hand-off that our caller's caller asked for."""
+    """Name a hand-off that is asked for right now."""
     try:
-        return sites.of(sys._getframe(2), function)
+        return sites.of(function)
     except Exception:  # noqa: BLE001 - a request never fails because of us
         disarm(None, "naming a hand-off")
         return 0
@@ -88,6 +88,11 @@ async def _hop(call: Coroutine[Any, Any, Any], timeline: Timeline, site: int) ->
 def _watch_executor(recorder: Recorder, loop: asyncio.AbstractEventLoop) -> None:
     """See both sides of a hop where asgiref, of any release and subclass, crosses over."""
     original = loop.run_in_executor
+    if native is not None:
+        handing = (functools.partial, native.run_hop, recorder)
+        executed = native.executed(original, CURRENT, handing, LONG_NS)
+        loop.__dict__["run_in_executor"] = functools.update_wrapper(executed, original)
+        return
 
     def run_in_executor(executor: Executor | None, func: Any, *args: Any) -> Any:
         timeline = CURRENT.get()
@@ -114,7 +119,7 @@ def _run(recorder: Recorder, timeline: Timeline, hop: int, func: Callable[[], An
     loops.notifying.pop(here, None)
     _beginning[here] = (timeline, RUN, hop)
     try:
-        return func()
+        return func() if timeline.entered is None else timeline.entered(func)
     finally:
         end = now()
         if _beginning.pop(here, None) is not None:
@@ -138,6 +143,8 @@ def _mark_run(timeline: Timeline, hop: int, instant: int) -> None:
 
 def _restore_context(_recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
     """Asgiref's last act before it calls what was handed over, in thread and loop alike."""
+    if native is not None:
+        return functools.update_wrapper(native.restored(original), original)
 
     @functools.wraps(original)
     def restore_context(context: Any) -> None:
@@ -155,6 +162,8 @@ def _restore_context(_recorder: Recorder, original: Callable[..., Any]) -> Calla
 
 def _work_item(_recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
     """Know when a pool's thread became free: the end of `queue`, the begin of `wake`."""
+    if native is not None:
+        return functools.update_wrapper(native.worked(original), original)
 
     @functools.wraps(original)
     def run(self: Any, *args: Any) -> Any:
@@ -201,7 +210,10 @@ def _main_wrap(_recorder: Recorder, original: Callable[..., Any]) -> Callable[..
 
 
 async def _begin_bridge(coroutine: Coroutine[Any, Any, Any], timeline: Timeline, track: int) -> Any:
-    _beginning[ident()] = (timeline, BEGUN, track)
+    if native is None:
+        _beginning[ident()] = (timeline, BEGUN, track)
+    else:
+        native.begins(timeline, BEGUN, track)
     mark(timeline, OS_THREAD, native_id())
     return await followed(coroutine, timeline, track)
 

@@ -7,6 +7,7 @@ from threading import get_ident as ident
 from typing import TYPE_CHECKING, Any
 
 from tracer import loops
+from tracer.accelerator import native
 from tracer.clock import now
 from tracer.recorder import CURRENT, LONG_NS, OCCUPANCY_FLOOR_NS
 from tracer.scopes import disarm
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 def _handle_run(recorder: Recorder, original: Callable[[Any], None]) -> Callable[[Any], None]:
     """Log what every callback of the loop took; `BaseEventLoop._run_once` calls this."""
     floor, long = OCCUPANCY_FLOOR_NS, LONG_NS
+    if native is not None:
+        slow = functools.partial(loops.log, recorder)
+        turn = native.turn(original, CURRENT, recorder, slow, floor, long)
+        return functools.update_wrapper(turn, original)
 
     @functools.wraps(original)
     def run(self: Any) -> None:

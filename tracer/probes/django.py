@@ -166,6 +166,7 @@ def _trace_view(recorder: Recorder, callback: Any, view: Any) -> Callable[..., A
 
         traced = sync_view
     functools.update_wrapper(traced, callback)
+    traced = chain.in_frame(recorder, traced, "view", path)
     setattr(traced, NAME_ATTRIBUTE, path)
     return traced
 
@@ -177,7 +178,8 @@ PROBE = Probe(
         Seam(
             f"{_HANDLERS}.base:BaseHandler.load_middleware",
             _load_middleware,
-            shapes=("self, is_async",),
+            # The second is what Sentry leaves, where it came before us.
+            shapes=("self, is_async", "*args, **kwargs"),
         ),
         Seam(f"{_HANDLERS}.base:import_string", _import_string, shapes=("dotted_path",)),
         Seam(f"{_HANDLERS}.base:convert_exception_to_response", _convert, shapes=("get_response",)),

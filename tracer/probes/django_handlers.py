@@ -10,8 +10,19 @@ import functools
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from tracer.accelerator import native
 from tracer.recorder import CURRENT
-from tracer.scopes import attempt, disarm, enter, leave, note_error, once, scope, scoped
+from tracer.scopes import (
+    attempt,
+    disarm,
+    enter,
+    is_coroutine_function,
+    leave,
+    note_error,
+    once,
+    scope,
+    scoped,
+)
 from tracer.seams import Probe, Seam
 from tracer.sites import describe
 
@@ -95,19 +106,42 @@ def _never_a_track(recorder: Recorder, original: Callable[..., Any]) -> Callable
     return original
 
 
+_once: Final = once if native is None else native.scope
+
+
+class _Receivers:
+    """Gives a signal's receivers an owner each; known by their code's address, which is kept."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._known: dict[int, tuple[object, int, bool]] = {}
+        self._plain: dict[int, int] = {}
+
+    def traced(self, timeline: Timeline, receivers: list[Any]) -> list[Any]:
+        """Return stand-ins for one sending of the signal."""
+        plain, make = self._plain, _once
+        try:
+            return [make(timeline, one, plain[id(one.__code__)]) for one in receivers]
+        except (KeyError, AttributeError):
+            return [self._traced(timeline, one) for one in receivers]
+
+    def _traced(self, timeline: Timeline, receiver: Any) -> Any:
+        code = getattr(receiver, "__code__", None) or type(receiver)
+        found = self._known.get(id(code))
+        if found is None:
+            owner = self._recorder.owner("handler", describe(receiver))
+            found = self._known[id(code)] = (code, owner, is_coroutine_function(receiver))
+            if not found[2]:
+                self._plain[id(code)] = owner
+        return once(timeline, receiver, found[1], waits=found[2])
+
+
 def _live_receivers(signal_name: str) -> Callable[[Recorder, Any], Any]:
     def stand_in(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
         from django.core import signals  # noqa: PLC0415 - imported by now
 
         signal = getattr(signals, signal_name)
-        owners: dict[object, int] = {}
-
-        def traced(timeline: Timeline, receiver: Any) -> Any:
-            key = getattr(receiver, "__code__", None) or type(receiver)
-            owner = owners.get(key)
-            if owner is None:
-                owner = owners[key] = recorder.owner("handler", describe(receiver))
-            return once(timeline, receiver, owner)
+        receivers = _Receivers(recorder)
 
         def live_receivers(sender: Any) -> Any:
             live = original(signal, sender)
@@ -116,8 +150,8 @@ def _live_receivers(signal_name: str) -> Callable[[Recorder, Any], Any]:
                 return live
             try:
                 if isinstance(live, tuple):
-                    return tuple([traced(timeline, one) for one in group] for group in live)
-                return [traced(timeline, one) for one in live]
+                    return tuple([receivers.traced(timeline, group) for group in live])
+                return receivers.traced(timeline, live)
             except Exception:  # noqa: BLE001 - a request never fails because of us
                 disarm(None, "tracing a signal's receivers")
                 return live

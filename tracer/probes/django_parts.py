@@ -8,16 +8,16 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, Final
 
+from tracer.chunks import Pulls
 from tracer.recorder import CURRENT
 from tracer.scopes import attempt, mark, scope, scoped
 from tracer.seams import Probe, Seam
-from tracer.timeline import CONNECT, PULL, PULLED, STREAM
+from tracer.timeline import CONNECT, STREAM
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
     from tracer.recorder import Recorder
-    from tracer.timeline import Timeline
 
 WHOEVER: Final = ""
 """The layer of an owner that is a part of the code around it."""
@@ -72,7 +72,7 @@ def _streaming_content(_recorder: Recorder, original: Callable[..., Any]) -> Cal
         timeline.streams += 1
         mark(timeline, STREAM, timeline.streams)
         wrapper = _AsyncStream if getattr(self, "is_async", False) else _Stream
-        self._iterator = wrapper(self._iterator, timeline, timeline.streams)
+        self._iterator = wrapper(self._iterator, Pulls(timeline, timeline.streams))
 
     return _set_streaming_content
 
@@ -80,10 +80,9 @@ def _streaming_content(_recorder: Recorder, original: Callable[..., Any]) -> Cal
 class _Stream:
     """An iterator whose every step is a part of whoever made it."""
 
-    def __init__(self, iterator: Iterator[Any], timeline: Timeline, number: int) -> None:
+    def __init__(self, iterator: Iterator[Any], pulls: Pulls) -> None:
         self._iterator = iterator
-        self._timeline = timeline
-        self._number = number
+        self._pulls = pulls
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._iterator, name)
@@ -92,20 +91,22 @@ class _Stream:
         return self
 
     def __next__(self) -> Any:
-        mark(self._timeline, PULL, self._number)
+        began = self._pulls.begin()
         try:
-            return next(self._iterator)
-        finally:
-            mark(self._timeline, PULLED, self._number)
+            chunk = next(self._iterator)
+        except BaseException:
+            self._pulls.end(began, last=True)
+            raise
+        self._pulls.end(began)
+        return chunk
 
 
 class _AsyncStream:
     """An asynchronous iterator whose every step is a part of whoever made it."""
 
-    def __init__(self, iterator: AsyncIterator[Any], timeline: Timeline, number: int) -> None:
+    def __init__(self, iterator: AsyncIterator[Any], pulls: Pulls) -> None:
         self._iterator = iterator
-        self._timeline = timeline
-        self._number = number
+        self._pulls = pulls
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._iterator, name)
@@ -114,11 +115,14 @@ class _AsyncStream:
         return self
 
     async def __anext__(self) -> Any:
-        mark(self._timeline, PULL, self._number)
+        began = self._pulls.begin()
         try:
-            return await anext(self._iterator)
-        finally:
-            mark(self._timeline, PULLED, self._number)
+            chunk = await anext(self._iterator)
+        except BaseException:
+            self._pulls.end(began, last=True)
+            raise
+        self._pulls.end(began)
+        return chunk
 
 
 PROBE = Probe(

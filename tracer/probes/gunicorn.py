@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracer.clock import now
 from tracer.recorder import CURRENT
+from tracer.sampling import DROPPED, UNSEEN
 from tracer.scopes import attempt, mark, mark_at, scope
 from tracer.seams import Probe, Seam
 from tracer.timeline import DONE, OS_THREAD, QUEUED, ROOT, STEP
+from tracer.traceparent import HEADERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 _TOUCH: Final = "_tracer_touch"
 _CONNECTION: Final = "_tracer_connection"
+_CONTEXT: Final = HEADERS.upper
 _connections = itertools.count(1)
 
 
@@ -34,9 +37,17 @@ def _init_process(recorder: Recorder, original: Callable[..., Any]) -> Callable[
     @functools.wraps(original)
     def init_process(self: Any) -> Any:
         recorder.server_name = _worker_name(type(self))
+        attempt("making a ring", _make_ring, recorder)
         return original(self)
 
     return init_process
+
+
+def _make_ring(recorder: Recorder) -> None:
+    """While the worker still may: the original changes its user, and serving hasn't begun."""
+    make = getattr(recorder.sink, "open", None)
+    if make is not None:
+        make()
 
 
 def _worker_name(worker: type) -> str:
@@ -72,10 +83,11 @@ def _handle_sync(recorder: Recorder, original: Callable[..., Any]) -> Callable[.
     @functools.wraps(original)
     def handle(self: Any, listener: Any, client: Any, addr: Any) -> Any:
         start = self.__dict__.pop(_TOUCH, None) or now()
+        serve = functools.partial(original, self, listener, client, addr)
         timeline = _open(recorder, self, start, next(_connections))
         if timeline is None:
-            return original(self, listener, client, addr)
-        return _serve(recorder, timeline, functools.partial(original, self, listener, client, addr))
+            return _serve_unseen(recorder, serve)
+        return _serve(recorder, timeline, serve)
 
     return handle
 
@@ -87,11 +99,12 @@ def _handle_gthread(recorder: Recorder, original: Callable[..., Any]) -> Callabl
         start = state.pop(_TOUCH, None) or now()
         if _CONNECTION not in state:
             state[_CONNECTION] = next(_connections)
+        serve = functools.partial(original, self, conn)
         timeline = _open(recorder, self, start, state[_CONNECTION])
         if timeline is None:
-            return original(self, conn)
+            return _serve_unseen(recorder, serve)
         mark(timeline, QUEUED, 0)
-        return _serve(recorder, timeline, functools.partial(original, self, conn))
+        return _serve(recorder, timeline, serve)
 
     return handle
 
@@ -112,8 +125,11 @@ def _finish_request(recorder: Recorder, original: Callable[..., Any]) -> Callabl
 
 
 def _open(recorder: Recorder, worker: Any, start_ns: int, connection: int) -> Timeline | None:
+    if recorder.sampler.never:
+        return None
+    name = recorder.server_name or _worker_name(type(worker))
     timeline: Timeline | None = attempt(
-        "opening a timeline", recorder.open, "wsgi", _worker_name(type(worker)), start_ns
+        "opening a timeline", recorder.open_early, "wsgi", name, start_ns
     )
     if timeline is not None:
         timeline.connection = connection
@@ -133,20 +149,40 @@ def _serve(recorder: Recorder, timeline: Timeline, handle: Callable[[], Any]) ->
         attempt("closing a timeline", _close, recorder, timeline)
 
 
+def _serve_unseen(recorder: Recorder, handle: Callable[[], Any]) -> Any:
+    """Serve a request where none is recorded; what is counted is shown after the first."""
+    try:
+        return handle()
+    finally:
+        if not recorder.reached:
+            attempt("showing what was counted", recorder.answered)
+
+
+def _occupy_unseen(recorder: Recorder, start_ns: int) -> None:
+    """A request that isn't recorded keeps its thread busy all the same."""
+    recorder.answered()
+    recorder.occupy(start_ns, now(), None, recorder.name(UNSEEN))
+
+
 def _close(recorder: Recorder, timeline: Timeline) -> None:
-    if timeline.method or timeline.status:
+    if timeline.verdict is None and timeline.status:
+        recorder.admit(timeline)
+    if timeline.verdict is None:
+        timeline.drop()
+    elif timeline.verdict is DROPPED:
+        _occupy_unseen(recorder, timeline.start_ns)
+    else:
         timeline.outcome = timeline.outcome or recorder.name("complete")
         _occupy(recorder, timeline)
         recorder.close(timeline)
-    else:
-        timeline.finish()
 
 
 def _occupy(recorder: Recorder, timeline: Timeline) -> None:
     end = now()
     last = timeline.last_ns or end
-    recorder.occupy(timeline.start_ns, last, timeline, timeline.view)
-    recorder.occupy(last, end, timeline)
+    thread, sequence, view = ident(), timeline.sequence, timeline.view
+    recorder.log((timeline.start_ns, last, thread, sequence, view))
+    recorder.log((last, end, thread, sequence, recorder.culprit(timeline, last, end)))
 
 
 def _handle_request(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -155,18 +191,21 @@ def _handle_request(recorder: Recorder, original: Callable[..., Any]) -> Callabl
     @functools.wraps(original)
     def handle_request(self: Any, *args: Any) -> Any:
         timeline = CURRENT.get()
-        if timeline is not None:
-            request = args[1] if len(args) > 2 else args[0]  # noqa: PLR2004
-            attempt("reading a request", _note_request, recorder, timeline, request)
+        request = args[1] if len(args) > 2 else args[0]  # noqa: PLR2004
+        wanted = attempt("reading a request", _note_request, recorder, timeline, request)
+        if timeline is not None and not wanted:
+            CURRENT.set(None)
         return original(self, *args)
 
     return handle_request
 
 
-def _note_request(recorder: Recorder, timeline: Timeline, request: Any) -> None:
-    timeline.path = request.path
-    timeline.read_headers = functools.partial(_headers, request)
-    timeline.method = recorder.name(request.method)
+def _note_request(recorder: Recorder, timeline: Timeline | None, request: Any) -> bool:
+    if not recorder.admit(timeline, request.path, functools.partial(_headers, request)):
+        return False
+    if timeline is not None:
+        timeline.method = recorder.name(request.method)
+    return True
 
 
 def _handle_error(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -178,13 +217,15 @@ def _handle_error(recorder: Recorder, original: Callable[..., Any]) -> Callable[
         if timeline is not None and timeline.method:
             attempt("noting an error", recorder.note_error, timeline, exc)
             timeline.outcome = attempt("noting an error", recorder.name, "error") or 0
+        elif timeline is None and req is None:
+            attempt("counting a request", recorder.admit, None)
         return original(self, req, client, addr, exc)
 
     return handle_error
 
 
 def _headers(request: Any) -> dict[str, str]:
-    return {name.lower(): value for name, value in request.headers if name == "TRACEPARENT"}
+    return {name.lower(): value for name, value in request.headers if name in _CONTEXT}
 
 
 _WORKERS: Final = "gunicorn.workers"

@@ -6,20 +6,18 @@ Read in gunicorn 20 to 27, `http/{parser,unreader,wsgi}.py`, `util.py`.
 from __future__ import annotations
 
 import functools
-from threading import get_ident as ident
 from typing import TYPE_CHECKING, Any, Final
 
-from tracer.clock import now
+from tracer.chunks import sent
 from tracer.recorder import CURRENT
-from tracer.scopes import attempt, enter, leave, mark, mark_at, scope
+from tracer.scopes import attempt, enter, leave, mark, scope
 from tracer.seams import Probe, Seam
-from tracer.timeline import DISCONNECT, SENT
+from tracer.timeline import DISCONNECT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tracer.recorder import Recorder
-    from tracer.timeline import Timeline
 
 
 def _write_error(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -36,7 +34,7 @@ def _write_error(recorder: Recorder, original: Callable[..., Any]) -> Callable[.
             return original(sock, status_int, reason, mesg)
         finally:
             leave(timeline, owner)
-            _sent(timeline)
+            sent(timeline)
 
     return write_error
 
@@ -62,7 +60,7 @@ def _write(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., An
             leave(timeline, owner)
             timeline.status = getattr(self, "status_code", None) or timeline.status
             if before != (self.sent, self.headers_sent) or (not args and self.chunked):
-                _sent(timeline)
+                sent(timeline)
 
     return write
 
@@ -78,7 +76,7 @@ def _write_file(recorder: Recorder, original: Callable[..., Any]) -> Callable[..
         finally:
             timeline = CURRENT.get()
             if timeline is not None:
-                _sent(timeline)
+                sent(timeline)
 
     return write_file
 
@@ -100,11 +98,6 @@ def _chunk(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., An
             leave(timeline, owner)
 
     return chunk
-
-
-def _sent(timeline: Timeline) -> None:
-    timeline.last_ns = now()
-    mark_at(timeline, (SENT, timeline.last_ns, ident(), 0))
 
 
 _RESPONSE: Final = "gunicorn.http.wsgi:Response"

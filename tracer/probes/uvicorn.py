@@ -19,6 +19,7 @@ from tracer.recorder import CURRENT, OCCUPANCY_FLOOR_NS
 from tracer.scopes import attempt, enter, leave, mark, mark_at, mark_coroutine_function
 from tracer.seams import Probe, Seam
 from tracer.timeline import DISCONNECT, DONE, LAST, OS_THREAD, READ, ROOT, STEP
+from tracer.traceparent import HEADERS
 from tracer.tracks import root_track
 
 if TYPE_CHECKING:
@@ -28,10 +29,10 @@ if TYPE_CHECKING:
     from tracer.timeline import Timeline
 
 SCOPE_KEY: Final = "tracer.timeline"
-_WORKERS: Final = frozenset({"uvicorn_worker", "uvicorn.workers"})
 _TOUCH: Final = "_tracer_touch"
 _OPENED: Final = "_tracer_opened"
 _CONNECTION: Final = "_tracer_connection"
+_CONTEXT: Final = HEADERS.raw
 _connections = itertools.count(1)
 
 
@@ -83,23 +84,30 @@ def _run_asgi(http: str) -> Callable[[Recorder, Any], Any]:
 
 def _open(recorder: Recorder, cycle: Any, http: str) -> Timeline | None:
     state = getattr(getattr(cycle.on_response, "__self__", None), "__dict__", {})
-    timeline = recorder.open("asgi", _server(), state.pop(_TOUCH, None) or now())
+    scope = cycle.scope
+    start = state.pop(_TOUCH, None) or now()
+    read_headers = functools.partial(_headers, scope)
+    timeline = recorder.open("asgi", _server(), start, scope["path"], read_headers)
     if timeline is None:
+        if not recorder.reached:
+            cycle.on_response = functools.partial(_first_answer, recorder, cycle.on_response)
         return None
     if _CONNECTION not in state:
         state[_CONNECTION] = next(_connections)
-    scope = cycle.scope
     timeline.connection = state[_CONNECTION]
     timeline.method = recorder.name(scope["method"])
-    timeline.path = scope["path"]
     timeline.http = recorder.name(http)
     loop = asyncio.get_running_loop()
     timeline.loop = recorder.name("uvloop" if _is_uvloop(loop) else "asyncio")
-    timeline.read_headers = functools.partial(_headers, scope)
     mark(timeline, OS_THREAD, native_id())
     state[_OPENED] = scope[SCOPE_KEY] = timeline
     cycle.on_response = functools.partial(_last_byte, timeline, cycle.on_response)
     return timeline
+
+
+def _first_answer(recorder: Recorder, on_response: Callable[[], None]) -> None:
+    on_response()
+    attempt("showing what was counted", recorder.answered)
 
 
 def _noting_errors(recorder: Recorder, timeline: Timeline, app: Any) -> Any:
@@ -223,13 +231,15 @@ def _headers(scope: Any) -> dict[str, str]:
     return {
         name.decode("latin-1"): value.decode("latin-1")
         for name, value in scope["headers"]
-        if name == b"traceparent"
+        if name in _CONTEXT
     }
 
 
 def _server() -> str:
     """Nothing but gunicorn's worker class imports its module; `wrap` comes too late to see it."""
-    return "gunicorn.uvicorn" if _WORKERS & sys.modules.keys() else "uvicorn"
+    loaded = sys.modules
+    of_gunicorn = "uvicorn_worker" in loaded or "uvicorn.workers" in loaded
+    return "gunicorn.uvicorn" if of_gunicorn else "uvicorn"
 
 
 def _is_uvloop(loop: object) -> bool:

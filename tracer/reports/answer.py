@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tracer.analysis.wording import count, duration, percent, short
+from tracer.analysis.wording import count, duration, percent, plural, short
 from tracer.reports.palette import NAMES
 
 if TYPE_CHECKING:
@@ -71,6 +71,32 @@ def report_sentence(entry: Entry) -> str:
     median = duration(entry["latency_ns"]["p50"])
     said = f"A request of {entry['name']} takes {median} at the median"
     return f"{said}: {_listed(parts)}." if parts else f"{said}."
+
+
+def sampling_sentences(entry: Entry) -> list[str]:
+    """Say how many requests there were where not each was recorded, and what is not known."""
+    said = []
+    seen = entry["requests_seen"]
+    if seen and seen["seen"] > seen["sampled"]:
+        kept = [
+            f"{seen[name]} recorded {why}"
+            for name, why in (
+                ("sampled", "by sampling"),
+                ("kept_slow", "for being slow"),
+                ("kept_error", "for failing"),
+            )
+            if seen[name]
+        ]
+        there = f"{plural(seen['seen'], 'request')} seen"
+        said.append(f"{_listed([there, *kept])}.")
+    if seen and seen["remote_capped"]:
+        capped = plural(seen["remote_capped"], "request")
+        said.append(f"{capped} whose caller asked for a record came above the limit for that.")
+    unknown = entry["requests_of_unknown_weight"]
+    if unknown:
+        whose = plural(unknown, "request")
+        said.append(f"{whose} whose caller doesn't say how many they stand for count as one each.")
+    return said
 
 
 def signed(ns: float) -> str:

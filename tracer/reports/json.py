@@ -15,24 +15,30 @@ if TYPE_CHECKING:
 
 def dump(document: Mapping[str, Any], stream: TextIO) -> None:
     """Write a document, indented, with a line end."""
-    json.dump(_finite(document), stream, indent=2, ensure_ascii=False, allow_nan=False)
-    stream.write("\n")
+    stream.write(_encoded(document, indent=2) + "\n")
 
 
 def jsonl(requests: Iterable[Request], stream: TextIO) -> None:
     """Write one request a line."""
-    for request in requests:
-        line = _finite(request.to_json())
-        json.dump(line, stream, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-        stream.write("\n")
+    stream.writelines(
+        _encoded(request.to_json(), separators=(",", ":")) + "\n" for request in requests
+    )
 
 
-def _finite(value: Any) -> Any:
+def _encoded(value: Any, **style: Any) -> str:
+    """Return JSON in one piece: written bit by bit, `json` encodes in Python, ten times slower."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, **style)
+    except ValueError:
+        return json.dumps(finite(value), ensure_ascii=False, allow_nan=False, **style)
+
+
+def finite(value: Any) -> Any:
     """Put null where a number is none: JSON has no infinity."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {str(name): _finite(item) for name, item in value.items()}
+        return {str(name): finite(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     return value

@@ -11,7 +11,12 @@ from tracer.analysis.advice import OBSERVER_FINDING
 from tracer.analysis.summary import explained_requests, median_request
 from tracer.analysis.wording import duration, plural
 from tracer.reports import tables
-from tracer.reports.answer import certainty_sentence, comparison_sentence, report_sentence
+from tracer.reports.answer import (
+    certainty_sentence,
+    comparison_sentence,
+    report_sentence,
+    sampling_sentences,
+)
 from tracer.reports.waterfall import ROWS, waterfall
 
 if TYPE_CHECKING:
@@ -30,6 +35,7 @@ INDENT = 4
 SIDE_BY_SIDE = 5
 SEAMS_NAMED = 4
 PAIR = 2
+COUNTED = ("seen", "recorded", "dropped")
 
 
 def render_comparison(
@@ -69,7 +75,8 @@ def render_report(
     _show(console, tables.layers_of_many([entry]))
     _show(console, tables.latencies([entry]))
     _sites([entry], console)
-    chosen = request or median_request(explained_requests(measurement))
+    chosen = request or measurement.median
+    chosen = chosen or median_request(explained_requests(measurement))
     if chosen:
         _request(chosen, console, "Request" if request else "The median request")
     _findings(document["findings"], console, named=False)
@@ -196,8 +203,9 @@ def _notes(document: Document, measurements: Sequence[Measurement]) -> list[str]
         )
     if any(entry["network_floor_ns"] for entry in document["configurations"]):
         lines.append("The floor is what the same client measures against a bare echo server.")
-    for measurement in measurements:
+    for measurement, entry in zip(measurements, document["configurations"], strict=True):
         name = measurement.name
+        lines.extend(f"{name}: {said}" for said in sampling_sentences(entry))
         missing = [one.seam for one in measurement.seams if one.status != "installed"]
         if missing:
             more = len(missing) - SEAMS_NAMED
@@ -209,5 +217,22 @@ def _notes(document: Document, measurements: Sequence[Measurement]) -> list[str]
         if measurement.dropped_timelines:
             dropped = plural(measurement.dropped_timelines, "timeline")
             lines.append(f"{name}: {dropped} dropped, not in these figures.")
+        counted = _counted(measurement)
+        if counted:
+            lines.append(f"{name}: {counted}.")
         lines.extend(f"{name}: {note}" for note in measurement.notes)
     return lines
+
+
+def _counted(measurement: Measurement) -> str:
+    """Say how many requests there were, how many of them these figures are of."""
+    counts = measurement.counts
+    said = [
+        f"{counts[name]:.0f} {name}"
+        for name in COUNTED
+        if name in counts and (name != "recorded" or len(counts) > 1)
+    ]
+    weighed = counts.get("weighted", counts.get("recorded"))
+    if said and weighed != counts.get("recorded"):
+        said.append(f"standing for {weighed:.0f}")
+    return f"requests: {', '.join(said)}" if said else ""

@@ -5,20 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tracer import frames
-from tracer.analysis.attribution import Worker, attribute
+from tracer.analysis.attribution import attribute
+from tracer.analysis.worker import Worker
 
 if TYPE_CHECKING:
+    from array import array
+
     from tracer.analysis.request import Request
 
 
 class MemorySink:
     """Keeps every frame; `requests()` attributes them."""
 
+    largest = 1 << 62
+
     def __init__(self) -> None:
         """Begin empty."""
         self.frames: list[tuple[int, bytes]] = []
         self.names: list[str] = []
         self.description: dict[str, object] = {}
+        self.counts = dict.fromkeys(frames.COUNTERS, 0)
 
     def write(self, kind: int, frame: bytes, names: list[str]) -> None:
         """Keep a frame."""
@@ -28,6 +34,10 @@ class MemorySink:
     def describe(self, document: dict[str, object]) -> None:
         """Keep the description."""
         self.description = document
+
+    def count(self, counts: array[int]) -> None:
+        """Keep how many requests there were."""
+        self.counts = dict(zip(frames.COUNTERS, counts, strict=True))
 
     def requests(self) -> list[Request]:
         """Return the requests finished so far, attributed, in the order they ended."""

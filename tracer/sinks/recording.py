@@ -1,140 +1,47 @@
-"""A recording: one SQLite file with the marks of every request and all it takes to read them.
-
-While it is written it is in WAL mode, so it can be read in place; a clean end folds
-everything into the one file, which can then be copied anywhere.
-"""
+"""A recording: one SQLite file with the marks of every request and all it takes to read them."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import sqlite3
-import zlib
-from pathlib import Path
+import time
+from collections import Counter
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from tracer import frames
-from tracer.analysis.attribution import Worker, attribute
+from tracer.analysis.attribution import attribute
 from tracer.analysis.blame import Blame
+from tracer.analysis.busy import near
 from tracer.analysis.client import widen
 from tracer.analysis.measurement import SeamStatus
-from tracer.sinks.file import (
-    APPLICATION_ID,
-    FORMAT,
-    RecordingError,
-    check_file,
-    connect,
-    has_log,
-    reading,
-)
-from tracer.sinks.occupancy import Occupancy
+from tracer.analysis.overview import Overview
+from tracer.rotation import Rotation
+from tracer.sinks.conclusions import conclude_rest
+from tracer.sinks.evidence import NEWEST, first_of, occupancy, timelines
+from tracer.sinks.file import RecordingError, check_file, connect, has_log, is_taken, reading
+from tracer.sinks.finding import find, glances, pick
+from tracer.sinks.source import read_workers
+from tracer.sinks.stacks import read_stacks, with_stacks
+from tracer.sinks.tallies import read_tallies
+from tracer.sinks.unpacked import Unpacked
+from tracer.sinks.writer import RecordingWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
     from types import TracebackType
 
+    from tracer.analysis.fold import Row
     from tracer.analysis.request import Client, Request
-    from tracer.timeline import Mark
+    from tracer.analysis.tally import Tallies
+    from tracer.analysis.worker import Worker
+    from tracer.sinks.packing import Timelines
+    from tracer.stackframes import Stacks
 
-__all__ = ["Recording", "RecordingError", "RecordingWriter"]
+__all__ = ["Recording", "RecordingError", "RecordingWriter", "Rotation"]
 
-_SCHEMA: Final = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE worker (id INTEGER PRIMARY KEY, ring TEXT UNIQUE, description TEXT, dropped INTEGER);
-CREATE TABLE name (worker INTEGER, number INTEGER, text TEXT, PRIMARY KEY (worker, number))
-    WITHOUT ROWID;
-CREATE TABLE timeline (id INTEGER PRIMARY KEY, worker INTEGER, frame BLOB NOT NULL);
-CREATE TABLE occupancy (worker INTEGER, frame BLOB NOT NULL);
-"""
-
-
-class RecordingWriter:
-    """Writes a new recording; one transaction per batch."""
-
-    def __init__(self, path: Path, meta: Mapping[str, Any]) -> None:
-        """Create `path`, replacing a recording that is there; nothing else is replaced."""
-        _make_way(path)
-        self._path = path
-        self._database = sqlite3.connect(path, isolation_level=None)
-        path.chmod(0o600)
-        # Before WAL mode, so that the file itself says whose it is, copied at any moment.
-        self._database.execute(f"PRAGMA application_id={APPLICATION_ID}")
-        self._database.execute(f"PRAGMA user_version={FORMAT}")
-        self._database.executescript("BEGIN;" + _SCHEMA + "COMMIT;")
-        self._set_meta({**meta, "state": "open"})
-        self._database.execute("PRAGMA journal_mode=WAL")
-        self._database.execute("PRAGMA synchronous=NORMAL")
-        self._workers: dict[str, int] = {}
-        self._names: dict[str, int] = {}
-
-    def suspend(self) -> None:
-        """Let go of the file; SQLite's connections don't survive a fork."""
-        self._database.close()
-
-    def resume(self) -> None:
-        """Take the file up again."""
-        self._database = sqlite3.connect(self._path, isolation_level=None, timeout=10)
-        self._database.execute("PRAGMA synchronous=NORMAL")
-        self._set_meta({"state": "open"})
-
-    def begin(self) -> None:
-        """Begin a batch."""
-        self._database.execute("BEGIN")
-
-    def commit(self) -> None:
-        """Make the batch readable."""
-        self._database.execute("COMMIT")
-
-    def worker(self, ring: str, description: Mapping[str, Any], dropped: int) -> None:
-        """Note or update what is known of a worker."""
-        text = json.dumps(description)
-        if ring in self._workers:
-            self._database.execute(
-                "UPDATE worker SET description = ?, dropped = ? WHERE id = ?",
-                (text, dropped, self._workers[ring]),
-            )
-            return
-        cursor = self._database.execute(
-            "INSERT INTO worker (ring, description, dropped) VALUES (?, ?, ?)",
-            (ring, text, dropped),
-        )
-        self._workers[ring] = int(cursor.lastrowid or 0)
-        self._names[ring] = 0
-
-    def known_names(self, ring: str) -> int:
-        """Return how many of a worker's names are written already."""
-        return self._names[ring]
-
-    def names(self, ring: str, names: list[str]) -> None:
-        """Append to a worker's name table."""
-        known = self._names[ring]
-        self._database.executemany(
-            "INSERT INTO name VALUES (?, ?, ?)",
-            [(self._workers[ring], known + i, text) for i, text in enumerate(names, 1)],
-        )
-        self._names[ring] = known + len(names)
-
-    def frame(self, ring: str, kind: int, frame: bytes) -> None:
-        """Write one frame of a worker."""
-        table = "timeline" if kind == frames.TIMELINE else "occupancy"
-        self._database.execute(
-            f"INSERT INTO {table} (worker, frame) VALUES (?, ?)",  # noqa: S608 - two constants
-            (self._workers[ring], zlib.compress(frame, 1)),
-        )
-
-    def close(self) -> None:
-        """End cleanly: fold everything into the one file."""
-        self._set_meta({"state": "closed"})
-        self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        with contextlib.suppress(sqlite3.OperationalError):
-            self._database.execute("PRAGMA journal_mode=DELETE")
-        self._database.close()
-
-    def _set_meta(self, meta: Mapping[str, Any]) -> None:
-        self._database.executemany(
-            "INSERT OR REPLACE INTO meta VALUES (?, ?)",
-            [(key, json.dumps(value)) for key, value in meta.items()],
-        )
+_CHANGING_S: Final = 2.0
+_MOMENT_S: Final = 0.02
 
 
 class Recording:
@@ -143,9 +50,25 @@ class Recording:
     def __init__(self, path: Path, *, check_complete: bool = True) -> None:
         """Open `path`; raise `RecordingError` for anything that isn't a whole recording."""
         self.path = path
-        check_file(path)
-        logged = has_log(path)
-        self._database = connect(path, logged=logged)
+        self._unpacked = Unpacked()
+        self._rest: list[Row] = []
+        deadline = time.monotonic() + _CHANGING_S
+        while True:
+            alive = is_taken(path)
+            try:
+                self._open(alive=alive, check_complete=check_complete)
+            except RecordingError:
+                # For a moment a writer that begins or ends it leaves it like a torn copy.
+                if not alive or time.monotonic() > deadline:
+                    raise
+                time.sleep(_MOMENT_S)
+            else:
+                return
+
+    def _open(self, *, alive: bool, check_complete: bool) -> None:
+        check_file(self.path)
+        logged = has_log(self.path)
+        self._database = connect(self.path, logged=logged or alive)
         try:
             self._begin(logged=logged, check_complete=check_complete)
         except BaseException:
@@ -164,7 +87,7 @@ class Recording:
                 "copy it after its server has ended"
             )
         with reading(self.path):
-            self._workers = self._read_workers()
+            self._workers = read_workers(self._database)
 
     @property
     def open(self) -> bool:
@@ -194,36 +117,157 @@ class Recording:
 
     @property
     def dropped(self) -> int:
-        """How many frames workers had no room for."""
+        """How many frames workers had no room for, and how many the disk had none for."""
         with reading(self.path):
             (dropped,) = self._database.execute("SELECT sum(dropped) FROM worker").fetchone()
-            return int(dropped or 0)
+            return int(dropped or 0) + int(self.meta.get("lost", 0))
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """What workers counted, all of them together: requests seen, sampled, kept, ..."""
+        found: Counter[str] = Counter()
+        with reading(self.path):
+            for (text,) in self._database.execute("SELECT counters FROM worker"):
+                found.update({str(name): int(n) for name, n in json.loads(text or "{}").items()})
+        return dict(found)
+
+    @property
+    def workers(self) -> Mapping[int, Worker]:
+        """The workers by number."""
+        return self._workers
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many requests the workers saw, by `COUNTERS`; empty where they didn't count."""
+        found = self.counters
+        return {name: found.get(name, 0) for name in frames.COUNTERS if "seen" in found}
 
     def count(self) -> int:
         """Return how many requests are recorded."""
         with reading(self.path):
-            return int(self._database.execute("SELECT count(*) FROM timeline").fetchone()[0])
+            (packed,) = self._database.execute("SELECT sum(count) FROM batch").fetchone()
+            (apart,) = self._database.execute(
+                "SELECT count(*) FROM pending WHERE kind = ?", (frames.TIMELINE,)
+            ).fetchone()
+            return int(packed or 0) + int(apart)
+
+    def tallies(self) -> tuple[Tallies, int]:
+        """Return what all requests come to, and how many of them this call had to conclude."""
+        with reading(self.path):
+            stored = read_tallies(self._database.execute("SELECT key, value FROM tally"))
+            self._rest = conclude_rest(self._database, self._workers, stored, self.tallied)
+            return stored, len(self._rest)
+
+    def overview(self, route: str | None = None) -> Overview:
+        """Return when all requests, or those of a route, began and how long they took.
+
+        Of what the agent had not concluded it knows what `tallies` did.
+        """
+        first = self.tallied + 1
+        rest = [
+            (first + place, row.start_ns, row.duration_ns, row.route)
+            for place, row in enumerate(self._rest)
+            if route is None or row.route == route
+        ]
+        with reading(self.path):
+            return Overview.of(chain(glances(self._database, self.tallied, route), rest))
+
+    def request(
+        self, wanted: str, near_ns: int | None = None, route: str | None = None
+    ) -> Request | None:
+        """Return one request: by request or trace id, `slowest`, or `median` (near `near_ns`)."""
+        with reading(self.path):
+            number = find(self._database, wanted, near_ns, route, self.tallied)
+        rest = [
+            one for one in self.requests(after=self.tallied) if route is None or one.route == route
+        ]
+        found = None
+        if number is not None:
+            found = next(self.requests(after=number - 1, until=number), None)
+        return pick([*([found] if found is not None else []), *rest], wanted, near_ns)
+
+    def stacks(self, request_id: str) -> Stacks | None:
+        """Return the Python stacks of a request, None where none were taken."""
+        with reading(self.path):
+            return read_stacks(self._database, request_id)
+
+    def with_stacks(self) -> frozenset[str]:
+        """Return the ids of the requests that have stacks."""
+        with reading(self.path):
+            return with_stacks(self._database)
+
+    @property
+    def tallied(self) -> int:
+        """How many requests the stored conclusions are of."""
+        return int(self.meta.get("tallied", 0))
+
+    @property
+    def attribution(self) -> int | None:
+        """Which version of attribution the stored conclusions are of, None without any."""
+        found = self.meta.get("attribution")
+        return None if found is None else int(found)
 
     def requests(
         self,
         clients: Mapping[str, Client] | None = None,
         network_floor_ns: int | None = None,
+        *,
+        after: int = 0,
+        until: int = NEWEST,
     ) -> Iterator[Request]:
-        """Give every request, attributed; with `clients` (by trace id) theirs, on their clock."""
-        with reading(self.path):
-            occupancy = {number: self._occupancy(number) for number in self._workers}
-        for worker_id, head, marks in self._timelines():
-            worker = self._workers[worker_id]
-            client = clients.get(f"{head.trace_id:032x}") if clients is not None else None
-            if clients is not None and client is None:
-                continue
-            since = min(head.start_ns, client.send_ns) if client else head.start_ns
-            busy = occupancy[worker_id].between(since, head.finish_ns)
-            request = attribute(head, marks, worker, busy)
-            if client is not None:
-                earlier = Blame(busy, head.sequence, worker.names).everywhere()
-                request = widen(request, client, earlier, network_floor_ns or 0)
-            yield request
+        """Give every request, attributed; with `clients` (by trace id) theirs, on their clock.
+
+        `after` and `until` are ids of timelines: the first is 1, in the order they ended.
+        """
+        for first, found in self._timelines(after):
+            if first > until:
+                return
+            with reading(self.path):
+                heads = [frames.decode_head(head) for head in found.heads]
+                busy = self._busy(found, heads, clients)
+            for place, (head, number) in enumerate(zip(heads, found.workers, strict=True)):
+                if not after < first + place <= until:
+                    continue
+                client = clients.get(f"{head.trace_id:032x}") if clients is not None else None
+                if clients is not None and client is None:
+                    continue
+                with reading(self.path):
+                    request = self._attributed(
+                        head, found.marks_of(place), number, busy, (client, network_floor_ns)
+                    )
+                yield request
+
+    def _attributed(
+        self,
+        head: frames.Head,
+        marks: Any,
+        number: int,
+        busy: Mapping[int, Any],
+        seen: tuple[Client | None, int | None],
+    ) -> Request:
+        worker, (client, floor_ns) = self._workers[number], seen
+        since = min(head.start_ns, client.send_ns) if client else head.start_ns
+        entries = [frames.Busy(*one) for one in near(busy[number], since, head.finish_ns).tolist()]
+        request = attribute(head, [tuple(mark) for mark in marks.tolist()], worker, entries)
+        if client is None:
+            return request
+        earlier = Blame(entries, head.sequence, worker.names).everywhere()
+        return widen(request, client, earlier, floor_ns or 0)
+
+    def _busy(
+        self, found: Timelines, heads: list[frames.Head], clients: Mapping[str, Client] | None
+    ) -> dict[int, Any]:
+        """Return what each worker ran around some timelines."""
+        spans: dict[int, tuple[int, int]] = {}
+        for number, head in zip(found.workers, heads, strict=True):
+            client = clients.get(f"{head.trace_id:032x}") if clients else None
+            start = min(head.start_ns, client.send_ns) if client else head.start_ns
+            low, high = spans.get(number, (start, head.finish_ns))
+            spans[number] = (min(low, start), max(high, head.finish_ns))
+        return {
+            number: occupancy(self._database, number, low, high, self._unpacked)
+            for number, (low, high) in spans.items()
+        }
 
     def close(self) -> None:
         """Let go of the file."""
@@ -242,47 +286,13 @@ class Recording:
         """Close."""
         self.close()
 
-    def _timelines(self) -> Iterator[tuple[int, frames.Head, list[Mark]]]:
+    def _timelines(self, after: int) -> Iterator[tuple[int, Timelines]]:
         with reading(self.path):
-            rows = self._database.execute(
-                "SELECT worker, frame FROM timeline JOIN worker ON worker.id = worker "
-                "ORDER BY timeline.id"
-            )
+            first = first_of(self._database, after)
+            stream = timelines(self._database, first)
         while True:
             with reading(self.path):
-                row = rows.fetchone()
-                if row is None:
-                    return
-                head, marks = frames.decode_timeline(zlib.decompress(row[1]))
-            yield row[0], head, marks
-
-    def _read_workers(self) -> dict[int, Worker]:
-        workers: dict[int, Worker] = {}
-        for number, description in self._database.execute("SELECT id, description FROM worker"):
-            names = self._database.execute(
-                "SELECT text FROM name WHERE worker = ? ORDER BY number", (number,)
-            )
-            workers[number] = Worker.from_description(
-                json.loads(description), tuple(text for (text,) in names)
-            )
-        return workers
-
-    def _occupancy(self, worker: int) -> Occupancy:
-        rows = self._database.execute("SELECT frame FROM occupancy WHERE worker = ?", (worker,))
-        entries = [
-            entry for (blob,) in rows for entry in frames.decode_occupancy(zlib.decompress(blob))
-        ]
-        return Occupancy(entries)
-
-
-def _make_way(path: Path) -> None:
-    """Remove a recording that is there; refuse to touch anything else."""
-    if not path.exists():
-        return
-    if not path.is_file() or path.stat().st_size:
-        try:
-            Recording(path, check_complete=False).close()
-        except RecordingError as error:
-            raise RecordingError(f"{error}; not replaced") from error
-    for suffix in ("", "-wal", "-shm"):
-        Path(f"{path}{suffix}").unlink(missing_ok=True)
+                found = next(stream, None)
+            if found is None:
+                return
+            yield found

@@ -34,39 +34,54 @@ def _breaking(name, original):
     return broken
 
 
-def _log(recorder):
-    return _raising if _fault[0] == "log" else recorder.__dict__["log"]
+def _breakable(name):
+    """An attribute of the recorder that can't be called while the fault is `log`."""
 
+    def read(recorder):
+        return _raising if _fault[0] == "log" else recorder.__dict__[name]
 
-def _set_log(recorder, log):
-    recorder.__dict__["log"] = log
+    def write(recorder, value):
+        recorder.__dict__[name] = value
+
+    return property(read, write)
 
 
 def install():
     """Put the breaking points in, where a tracer is installed."""
     if "tracer.recorder" not in sys.modules:
         return
+    from tracer.accelerator import native
     from tracer.recorder import Recorder, installed
+    from tracer.sampling import Sampler
     from tracer.sites import Sites
     from tracer.timeline import Timeline
 
     for method in ("open", "close", "occupy", "name", "culprit", "note_error", "watch_loop"):
         setattr(Recorder, method, _breaking(method, getattr(Recorder, method)))
+    Recorder.open_early = _breaking("open", Recorder.open_early)
+    for method in ("judge", "settle"):
+        setattr(Sampler, method, _breaking(method, getattr(Sampler, method)))
     Sites.of = _breaking("site", Sites.of)
     opened = Timeline.__init__
 
     def __init__(self, *args, **kwargs):  # noqa: N807
         opened(self, *args, **kwargs)
-        if _fault[0] == "mark":
+        if _fault[0] == "mark" and native is None:
             self.append = _raising
+        elif _fault[0] == "mark":
+            _hits[0] += 1
+            self.drop()
 
     Timeline.__init__ = __init__
     recorder = installed()
-    recorder.__class__ = type("Breakable", (Recorder,), {"log": property(_log, _set_log)})
+    recorder.__class__ = type(
+        "Breakable", (Recorder,), {name: _breakable(name) for name in ("log", "busy")}
+    )
     sink = recorder.sink
     _sinks.append(sink)
     sink.write = _breaking("sink", sink.write)
     sink.describe = _breaking("sink", sink.describe)
+    sink.count = _breaking("sink", sink.count)
 
 
 def _refuse(number):

@@ -1,0 +1,1 @@
+"""What tracing costs, and what others cost: `python -m benchmarks --help`."""

@@ -1,0 +1,221 @@
+"""Real servers, real sockets: traced with the agent recording, and not, on the same two cores.
+
+The server with its one worker has a core of its own; the load client and the agent share
+the other. Every round gives each server one stretch with one connection, for latency, and
+one with several, for throughput.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from benchmarks.export import Discarding
+from benchmarks.machine import ROOT, cores, cpu_ns, pinned
+from benchmarks.stats import TAIL, difference, ratio
+from tracer.agent.session import Session, open_session
+from tracer.experiment.load import LoadPlan, run_load
+from tracer.experiment.servers import Server
+from tracer.exporting import OTLP, passed_on
+
+if TYPE_CHECKING:
+    from benchmarks.options import Options
+
+SERVERS: Final = {
+    "wsgi": "{python} -m gunicorn demo_site.wsgi --workers 1",
+    "asgi": (
+        "{python} -m gunicorn demo_site.asgi:application --workers 1 "
+        "-k uvicorn_worker.UvicornWorker"
+    ),
+}
+TARGET: Final = "/test/"
+_CONNECTIONS: Final = 8
+_WARMUP: Final = 2 * _CONNECTIONS
+_MOST: Final = 100_000
+_REPORT_S: Final = 600
+_SECOND_NS: Final = 1_000_000_000
+
+
+@dataclass(slots=True)
+class _Side:
+    """One server, and what each round showed of it."""
+
+    server: Server
+    session: Session | None
+    worker: int = 0
+    p50: list[float] = field(default_factory=list)
+    p99: list[float] = field(default_factory=list)
+    throughput: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+    catch_up: list[float] = field(default_factory=list)
+    sent: int = 1  # the one that `wait_ready` asks
+
+    def round(self, seconds: float) -> None:
+        """Take both stretches; the agent is waited for, so that it disturbs no one else's."""
+        latencies, _, _ = self._load(1, seconds)
+        self.p50.append(float(np.median(latencies)))
+        self.p99.append(float(np.percentile(latencies, TAIL)))
+        _, throughput, cpu = self._load(_CONNECTIONS, seconds)
+        self.throughput.append(throughput)
+        self.cpu.append(cpu)
+        begin = time.perf_counter_ns()
+        if self.session is not None:
+            self.session.sync()
+        self.catch_up.append(time.perf_counter_ns() - begin)
+
+    def figures(self) -> dict[str, Any]:
+        """Return the medians of its rounds."""
+        columns = {
+            "p50_ns": self.p50,
+            "p99_ns": self.p99,
+            "throughput": self.throughput,
+            "cpu_ns": self.cpu,
+        }
+        return {"sent": self.sent} | {
+            name: round(float(np.median(column))) for name, column in columns.items()
+        }
+
+    def _load(self, connections: int, seconds: float) -> tuple[tuple[int, ...], float, float]:
+        """Return latencies, requests a second, and the worker's CPU time per request."""
+        plan = LoadPlan(
+            port=self.server.port,
+            targets=(TARGET,),
+            requests=_MOST,
+            warmup=_WARMUP,
+            concurrency=connections,
+            max_seconds=seconds,
+        )
+        spent = cpu_ns(self.worker)
+        result = run_load(plan)
+        spent = cpu_ns(self.worker) - spent
+        assert not result.errors, f"{result.errors} requests failed"
+        answers = result.answers
+        served = len(answers) + _WARMUP
+        self.sent += served
+        elapsed = max(one.last_byte_ns for one in answers) - min(one.send_ns for one in answers)
+        return result.latencies_ns, len(answers) * _SECOND_NS / elapsed, spent / served
+
+
+def run(options: Options) -> dict[str, Any]:
+    """Return the figures of both interfaces."""
+    found: dict[str, Any] = {"schema": "tracer.benchmark.sockets/1", "connections": _CONNECTIONS}
+    for interface in options.interfaces:
+        command = SERVERS[interface].format(python=sys.executable)
+        found[interface] = _interface(command, options)
+    return found
+
+
+def _interface(command: str, options: Options) -> dict[str, Any]:
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-"))
+        stack.enter_context(pinned(cores()[1]))
+        recording = Path(folder) / "sockets.tracer"
+        session = stack.enter_context(open_session(recording))
+        elsewhere = Path(folder) / "exported.tracer"
+        receiver = stack.enter_context(Discarding())
+        exporting = stack.enter_context(
+            open_session(elsewhere, export=passed_on({OTLP: receiver.url}))
+        )
+        off = _start(command, None, stack)
+        on = _start(command, session, stack)
+        out = _start(command, exporting, stack)
+        sides = (off, on, out)
+        for number in range(options.socket_rounds):
+            for side in sides if number % 2 else reversed(sides):
+                side.round(options.socket_seconds)
+        for side in (on, out):
+            side.server.stop()
+            if side.session is not None:
+                side.session.close()
+        shed = _shed(recording, on.sent)
+        exported = _shed(elsewhere, out.sent)
+    return {
+        "untraced": off.figures(),
+        "traced": on.figures(),
+        "rounds": options.socket_rounds,
+        "added_p50_ns": difference(np.array(on.p50), np.array(off.p50)),
+        "ratio_p50": ratio(np.array(on.p50), np.array(off.p50)),
+        "ratio_p99": ratio(np.array(on.p99), np.array(off.p99)),
+        "ratio_throughput": ratio(np.array(on.throughput), np.array(off.throughput)),
+        # Of the worker's own throughput: how much CPU time a request leaves for others.
+        "ratio_cpu": ratio(np.array(off.cpu), np.array(on.cpu)),
+        "catch_up_ns": round(float(np.median(on.catch_up))),
+        **shed,
+        # Each round at saturation: what the backend has of what was sent meanwhile.
+        "exported": {
+            **out.figures(),
+            **exported,
+            "ratio_throughput": ratio(np.array(out.throughput), np.array(off.throughput)),
+        },
+    }
+
+
+def _start(command: str, session: Session | None, stack: contextlib.ExitStack) -> _Side:
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    environment = {**os.environ, "PYTHONPATH": path}
+    if session is not None:
+        environment = session.environment(environment)
+    with pinned(cores()[0]):
+        server = stack.enter_context(Server(command, environment=environment))
+    assert server.wait_ready(TARGET) == 200, "the demo doesn't answer"  # noqa: PLR2004
+    side = _Side(server, session)
+    side.worker = _worker_on(server.port)
+    return side
+
+
+def _worker_on(port: int) -> int:
+    """Return the process whose parent listens as well: gunicorn's one worker."""
+    wanted = f"socket:[{_socket_inode(port)}]"
+    parents = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and wanted in _open_in(entry):
+            stat = (entry / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+            parents[int(entry.name)] = int(stat[1])
+    (worker,) = [pid for pid, parent in parents.items() if parent in parents]
+    return worker
+
+
+def _open_in(process: Path) -> set[str]:
+    """Return what a process has open; what it closes meanwhile is not among it."""
+    found = set()
+    with contextlib.suppress(OSError):
+        for link in (process / "fd").iterdir():
+            with contextlib.suppress(OSError):
+                found.add(str(link.readlink()))
+    return found
+
+
+def _socket_inode(port: int) -> str:
+    lines = Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]
+    rows = [line.split() for line in lines]
+    listening = [row for row in rows if row[3] == "0A" and row[1].endswith(f":{port:04X}")]
+    return listening[0][9]
+
+
+def _shed(recording: Path, sent: int) -> dict[str, Any]:
+    """Return what the recording says of itself, and how much it lacks of what was sent."""
+    command = [sys.executable, "-m", "tracer", "report", str(recording), "--format", "json"]
+    try:
+        done = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=_REPORT_S
+        )
+    except (subprocess.TimeoutExpired, subprocess.CalledProcessError) as error:
+        return {"shed_share": None, "failed": f"tracer report: {error}"}
+    told = json.loads(done.stdout)["configurations"][0]
+    return {
+        "recorded": told["requests"],
+        "dropped": told["dropped_timelines"],
+        "shed_share": round(1 - told["requests"] / sent, 6),
+        "exported": told["counts"].get("exported"),
+        "not_exported": told["counts"].get("not_exported"),
+    }

@@ -1,0 +1,138 @@
+"""Spans by shapes are the spans that each request has by itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from tests.analysis import timelines
+from tests.analysis.strategies import BUSY, GARBAGE, HEADS, PROGRAMS
+from tests.analysis.timelines import Story
+from tracer import timeline as t
+from tracer.analysis.attribution import attribute
+from tracer.analysis.batch import Batch
+from tracer.analysis.drawer import Drawer
+from tracer.analysis.spans import Trace, trace_of
+from tracer.frames import Busy
+
+thorough = settings(max_examples=40, deadline=None)
+NUMBER = 1
+OTHER_SITE = len(timelines.NAMES) + 1
+WORKER = replace(timelines.WORKER, names=(*timelines.NAMES, "thread → loop"))
+
+
+def batch_of(several, busy):
+    """Lay timelines `(head, marks)` of one worker side by side."""
+    lengths = [len(marks) for _, marks in several]
+    flat = [mark for _, marks in several for mark in marks]
+    entries = [(b.start_ns, b.end_ns, b.thread, b.sequence, b.name) for b in busy]
+    log = np.array(entries, np.int64).reshape(-1, 5)
+    log = log[log[:, 0] < log[:, 1]]
+    return Batch(
+        [head for head, _ in several],
+        [NUMBER] * len(several),
+        np.array(flat, np.int64).reshape(-1, 4),
+        np.cumsum([0, *lengths]).astype(np.int64),
+        {NUMBER: log[np.argsort(log[:, 1], kind="stable")]},
+    )
+
+
+def compare(several, busy, level):
+    """Assert that a batch gives what each timeline gives alone; return the drawer."""
+    drawer = Drawer(level)
+    found = drawer.draw(batch_of(several, busy), {NUMBER: WORKER})
+    assert len(found) == len(several)
+    for one, (head, marks) in zip(found, several, strict=True):
+        trace = one if isinstance(one, Trace) else one.trace()
+        wanted = trace_of(attribute(head, marks, WORKER, busy), level)
+        assert (trace.trace_id, trace.pid) == (wanted.trace_id, wanted.pid)
+        assert exactly(trace) == exactly(wanted)
+    return drawer
+
+
+def possible(busy, several):
+    """Leave out what can't have been: that others had a thread while a request ran in it."""
+    marks = [(thread, at) for _, timeline in several for _, at, thread, _ in timeline]
+    return [
+        one
+        for one in busy
+        if not any(
+            thread == one.thread and one.start_ns <= at <= one.end_ns for thread, at in marks
+        )
+    ]
+
+
+def exactly(trace):
+    return sorted(
+        (
+            one.span_id, one.parent_id or 0, one.name, one.start_ns, one.end_ns,
+            sorted(map(str, one.attributes.items())), one.events, one.server, one.failed,
+        )
+        for one in trace.spans
+    )  # fmt: skip
+
+
+def told(program, after, number=1, stretch=1):
+    story = Story()
+    story.tell(program, after)
+    start = timelines.START_NS
+    # Two hand-offs of one site, one in the other, are told apart by their order alone.
+    marks = [
+        (
+            code,
+            start + (at - start) * stretch if at else at,
+            thread,
+            OTHER_SITE if code == t.CALL else value,
+        )
+        for code, at, thread, value in story.marks
+    ]
+    finish = start + (story.now - start) * stretch + 5
+    return timelines.head(finish_ns=finish, request_id=number, sequence=number), marks
+
+
+@pytest.mark.parametrize("level", ["layers", "handoffs", "all"])
+@thorough
+@given(program=PROGRAMS, after=PROGRAMS)
+def test_requests_of_one_shape_have_each_its_own_figures(level, program, after):
+    several = [told(program, after, number, number) for number in (1, 2, 3)]
+    compare(several, (), level)
+
+
+@pytest.mark.parametrize("level", ["layers", "handoffs", "all"])
+@thorough
+@given(programs=st.lists(st.tuples(PROGRAMS, PROGRAMS), min_size=1, max_size=3), busy=BUSY)
+@example(programs=[([], [])], busy=[Busy(999_980, 2**63 - 2, 1, 0, 0), Busy(-1, 0, 1, 0, 0)])
+def test_who_had_the_loop_is_told_of_each(level, programs, busy):
+    several = [told(*one, number, 1_000) for number, one in enumerate(programs, 2)]
+    compare(several, possible(busy, several), level)
+
+
+@thorough
+@given(HEADS, GARBAGE)
+def test_garbage_is_drawn_or_told_alone(head, marks):
+    head = replace(head, request_id=head.request_id or 1, weight=1.0)
+    compare([(head, marks)], (), "handoffs")
+
+
+@pytest.mark.parametrize("level", ["layers", "handoffs", "all"])
+def test_who_had_the_loop_lies_in_what_waited_for_it(level):
+    program = [
+        ("scope", "view", [("wait", 40, 60, False), ("hop", (9, 9, 9, 90), [], False, None)]),
+    ]
+    head, marks = told(program, [("wait", 40, 60, True)])
+    last = marks[-1][1]
+    busy = [
+        Busy(at, at + 7, timelines.LOOP, 9, 3) for at in range(timelines.START_NS + 2, last, 25)
+    ]
+    drawer = compare([(head, marks)], busy, level)
+    assert drawer.drawn == 1
+
+
+def test_a_shape_is_planned_once_and_drawn_for_all():
+    program = [("scope", "view", [("hop", (1, 2, 3, 4), [("work", 5)], False, None)])]
+    drawer = compare([told(program, [], n, n) for n in range(1, 30)], (), "handoffs")
+    assert (drawer.drawn, drawer.alone) == (29, 0)

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.trace import SpanLimits
+
+from tests.analysis.builders import asgi_request, wsgi_request
+from tests.analysis.test_drawer import WORKER, batch_of, told
+from tests.analysis.timelines import LOOP, START_NS
+from tests.export.backend import Backend, spans_of
+from tracer.analysis.drawer import Drawer
+from tracer.analysis.span_levels import LEVELS
+from tracer.analysis.spans import trace_of
+from tracer.export.limiting import Limits
+from tracer.export.outlets import Encoded, ReadableOutlet, WireOutlet, open_seam
+from tracer.export.readable import readable
+from tracer.export.wire import Wire
+from tracer.frames import Busy
+
+NO_LIMITS = Limits(SpanLimits())
+CALLER = f"{77:016x}"
+REQUESTS = [
+    asgi_request(client=False),
+    asgi_request(client=False, parent_span_id=CALLER, seams_absent=("a:b", "c:d")),
+    wsgi_request(client=False, status=500, outcome="error", error_type="ValueError", pid=2),
+    wsgi_request(client=False, route=None, target="/some/päth", method="BREW", weight=2.5, pid=2),
+]
+
+
+def both_ways(traces, limits=NO_LIMITS):
+    """The messages of the two encodings."""
+    wire = Wire(limits)
+    packed = [piece for trace in traces for piece in wire.pack(trace, 10_000)]
+    ours = ExportTraceServiceRequest.FromString(wire.request(packed))
+    spans = [span for trace in traces for span in readable(trace, limits)]
+    return ours, encode_spans(spans)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_both_encodings_say_the_same(level):
+    ours, theirs = both_ways([trace_of(one, level) for one in REQUESTS])
+    assert len(spans_of(ours)) > 40
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_shape_s_message_filled_in_again_and_again_says_the_same(level):
+    program = [("scope", "view", [("hop", (9, 9, 9, 90), [("query", 5)], True, None)])]
+    busy = [Busy(START_NS + 60, START_NS + 80, LOOP, 0, 3)]
+    several = [told(program, [("work", 3)], number, number) for number in (1, 2, 3)]
+    drawn = Drawer(level).draw(batch_of(several, busy), {1: WORKER})
+    wire = Wire(NO_LIMITS)
+    packed = [piece for one in drawn for piece in wire.pack(one, 10_000)]
+    ours = ExportTraceServiceRequest.FromString(wire.request(packed))
+    spans = [span for one in drawn for span in readable(one.trace(), NO_LIMITS)]
+    assert ours == encode_spans(spans)
+    assert any(one.extras or one.lost for one in drawn)
+
+
+def test_both_encodings_keep_to_the_limits():
+    limits = Limits(SpanLimits(max_span_attributes=6, max_span_attribute_length=7, max_events=2))
+    ours, theirs = both_ways([trace_of(one, "handoffs") for one in REQUESTS], limits)
+    assert ours == theirs
+    for span in spans_of(ours):
+        assert len(span.attributes) <= 6
+        assert len(span.events) <= 2
+        assert all(len(one.value.string_value) <= 7 for one in span.attributes)
+
+
+def test_a_trace_longer_than_a_batch_is_sent_in_pieces_that_are_whole_together():
+    trace = trace_of(REQUESTS[0], "all")
+    wire = Wire(NO_LIMITS)
+    pieces = wire.pack(trace, 10)
+    assert max(piece.size for piece in pieces) == 10
+    found = [
+        span.span_id
+        for piece in pieces
+        for span in spans_of(ExportTraceServiceRequest.FromString(wire.request([piece])))
+    ]
+    assert found == [one.span_id.to_bytes(8, "big") for one in trace.spans]
+
+
+def test_the_exporter_passes_bytes_as_they_are_and_spans_as_ever():
+    assert open_seam(OTLPSpanExporter)
+    trace = trace_of(REQUESTS[1], "handoffs")
+    with Backend() as backend:
+        exporter = OTLPSpanExporter(endpoint=f"{backend.url}/v1/traces", headers={"who": "us"})
+        for outlet in (WireOutlet(exporter, NO_LIMITS), ReadableOutlet(exporter, NO_LIMITS)):
+            assert outlet.send(outlet.pack(trace, 1000))
+        quick, slow = backend.requests()
+        assert quick == slow
+        assert [one["who"] for one in backend.heads] == ["us", "us"]
+
+
+class Changed(OTLPSpanExporter):
+    """An exporter that doesn't send what it is given as it is."""
+
+    def export(self, spans):
+        return super().export(Encoded(b"", 0))
+
+
+def test_an_exporter_that_is_not_as_expected_is_used_as_it_is_meant_to_be():
+    assert not open_seam(Changed)
+
+
+def test_a_failed_request_is_an_error_and_a_handled_exception_none():
+    failed = trace_of(REQUESTS[2]).spans[0]
+    assert failed.failed
+    assert failed.attributes["error.type"] == "ValueError"
+    handled = replace(REQUESTS[2], status=404, outcome="complete")
+    fine = trace_of(handled).spans[0]
+    assert not fine.failed
+    assert "error.type" not in fine.attributes
+    assert fine.attributes["tracer.exception"] == "ValueError"
+
+
+def test_methods_nobody_knows_and_paths_make_no_names():
+    root = trace_of(REQUESTS[3]).spans[0]
+    assert root.name == "HTTP"
+    assert root.attributes["http.request.method"] == "_OTHER"
+    assert root.attributes["http.request.method_original"] == "BREW"
+    assert root.attributes["url.path"] == "/some/päth"

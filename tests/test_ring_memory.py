@@ -1,0 +1,91 @@
+"""The ring's memory in C and in Python: the same bytes, the same answers."""
+
+from __future__ import annotations
+
+import mmap
+import time
+from array import array
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tracer.ring_layout import CAPACITY, FRAMES, PAGE, SENT, TAIL, WANTED, WRITTEN
+from tracer.ring_memory import DROPPED, LEAVE, TAKEN, UNREAD, PureRingMemory, RingMemory
+
+SMALL = PAGE
+COUNTS = array("Q", [3, 1, 4])
+BOTH = [PureRingMemory] if RingMemory is PureRingMemory else [PureRingMemory, RingMemory]
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("put"), st.integers(1, 3), st.integers(0, 3 * SMALL // 4), st.booleans()),
+        st.tuples(st.just("skip"), st.just(1), st.just(0), st.booleans()),
+        st.tuples(st.just("read"), st.just(0), st.just(0), st.just(0)),
+    ),
+    max_size=40,
+)
+
+
+def run(kind, steps):
+    memory = mmap.mmap(-1, FRAMES + SMALL)
+    ring, answers, number = kind(memory, SMALL, 7, 5), [], 7
+    words = memoryview(memory).cast("Q")
+    for what, code, length, timeline in steps:
+        if what == "read":
+            words[TAIL] = ring.head
+            continue
+        number += timeline
+        frame = bytes(n % 251 for n in range(length)) if what == "put" else None
+        answers.append(ring.put(code, frame, number if timeline else 0, COUNTS))
+    return bytes(memory), answers, ring.head, ring.written
+
+
+@given(STEPS)
+def test_both_do_the_same(steps):
+    first, *others = [run(kind, steps) for kind in BOTH]
+    assert all(one == first for one in others)
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_what_is_put_is_counted_and_what_does_not_fit_is_not_written(kind):
+    memory = mmap.mmap(-1, FRAMES + SMALL)
+    words = memoryview(memory).cast("Q")
+    ring = kind(memory, SMALL, 0, 0)
+    assert ring.put(1, b"x" * 100, 1, COUNTS) == TAKEN
+    assert ring.put(1, b"x" * SMALL, 2, COUNTS) == DROPPED
+    assert ring.put(1, None, 3, COUNTS) == DROPPED
+    assert (words[SENT], words[WRITTEN]) == (3, 1)
+    words[WANTED] = 1
+    assert ring.put(1, b"x", 4, COUNTS) == LEAVE
+
+
+def test_a_ring_that_nobody_reads_is_noticed_after_a_second():
+    memories = [mmap.mmap(-1, FRAMES + SMALL) for _ in BOTH]
+    rings = [kind(one, SMALL, 0, 0) for kind, one in zip(BOTH, memories, strict=True)]
+    time.sleep(1.01)
+    assert [ring.put(1, b"x", 1, COUNTS) for ring in rings] == [UNREAD] * len(BOTH)
+    for memory, ring in zip(memories, rings, strict=True):
+        memoryview(memory).cast("Q")[TAIL] = ring.head
+    assert [ring.put(1, b"x", 2, COUNTS) for ring in rings] == [TAKEN] * len(BOTH)
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_memory_that_is_there_no_more_is_an_error_and_no_signal(kind, tmp_path):
+    path = tmp_path / "ring"
+    with path.open("w+b") as file:
+        file.truncate(FRAMES + CAPACITY)
+        memory = mmap.mmap(file.fileno(), 0)
+        ring = kind(memory, CAPACITY, 0, 0)
+        file.truncate(0)
+        with pytest.raises(OSError, match=r"."):
+            ring.put(1, b"x", 1, COUNTS)
+        with pytest.raises(OSError, match=r"."):
+            ring.touch(0, 8)
+
+
+@pytest.mark.skipif(len(BOTH) == 1, reason="no accelerator")
+def test_memory_too_small_for_its_frames_is_refused_by_the_accelerator():
+    with pytest.raises(ValueError, match="smaller"):
+        RingMemory(mmap.mmap(-1, PAGE), SMALL, 0, 0)
+    with pytest.raises((TypeError, BufferError)):
+        RingMemory(b"read only", SMALL, 0, 0)

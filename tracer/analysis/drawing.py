@@ -1,0 +1,280 @@
+"""Instants put into the shapes of spans, for many requests at a time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+
+from tracer.analysis.branch import Branch
+from tracer.analysis.drawn import Drawn, Extra
+from tracer.analysis.garbage import collect
+from tracer.analysis.plan import NOBODY
+from tracer.analysis.telling import others
+from tracer.analysis.told import Stretches, Told
+from tracer.layers import HOP_PHASES, LAYERS, Owner
+from tracer.span_ids import mask
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from tracer.analysis.batch import Batch, Shapes
+    from tracer.analysis.busy import Found, Log
+    from tracer.analysis.plan import Book
+    from tracer.analysis.span_levels import Level
+    from tracer.analysis.span_root import Facts
+    from tracer.analysis.span_shape import SpanShape
+
+    Ints = NDArray[np.int64]
+
+_PHASES: Final = len(HOP_PHASES)
+_AFTER: Final = "tracer.after_response"
+_BESIDE: Final = "tracer.overlapped"
+
+
+class Origin(NamedTuple):
+    """What is known of a request that isn't in its marks; `offset_ns` leads to unix time."""
+
+    facts: Facts
+    pid: int
+    offset_ns: int
+
+
+class Taken(NamedTuple):
+    """What others ran: in which segment of a request's shape, since its start, and who."""
+
+    segment: int
+    low: int
+    high: int
+    culprit: str | None
+
+
+class Sketch:
+    """Requests of one batch whose shapes are known, on their way to spans."""
+
+    def __init__(
+        self,
+        batch: Batch,
+        shapes: Shapes,
+        places: list[int],
+        chosen: list[SpanShape],
+        level: Level,
+    ) -> None:
+        """Draw the timelines at `places`, each by its shape."""
+        self._batch, self._shapes, self._level = batch, shapes, level
+        self._places, self._chosen = places, chosen
+        self._base = shapes.bounds[np.array(places, np.int64)].astype(np.int64)
+        self._taken: list[list[Taken]] = [[] for _ in places]
+        self._lost: list[dict[int, int]] = [{} for _ in places]
+
+    def odd(self, book: Book) -> set[int]:
+        """Return the numbers of requests that a garbage collection makes odd."""
+        if not self._shapes.pauses:
+            return set()
+        count = len(self._places)
+        mains = [one.main for one in self._chosen]
+        request = np.repeat(np.arange(count), mains)
+        offset = self._base[request]
+        instants = self._shapes.instants
+        told = Told(count, np.zeros(count, np.int64), np.zeros(count, np.int64))
+        place = np.arange(len(request)) - np.repeat(np.cumsum(mains) - mains, mains)
+        within = place < np.array([one.within for one in self._chosen], np.int64)[request]
+
+        def joined(name: str) -> Any:
+            return np.concatenate([getattr(one, name)[: one.main] for one in self._chosen])
+
+        low, high = joined("low"), joined("high")
+        told.segments = Stretches(
+            request,
+            instants[low + offset],
+            instants[high + offset],
+            joined("owner"),
+            within,
+            joined("runs"),
+        )
+        collect(told, self._shapes, self._places, book)
+        odd = set(np.flatnonzero(told.odd).tolist())
+        if self._level == "all":
+            odd |= {one.request for one in told.collected}
+        return odd
+
+    def blame(self, log: Log, book: Book) -> None:
+        """Find who else had the loop in the segments and in the ends of hand-offs."""
+        pieces, where = self._stretches()
+        request, low, high, on = pieces
+        if not len(request):
+            return
+        start = np.array([self._batch.heads[place].start_ns for place in self._places], np.int64)
+        nothing = np.zeros(0, np.int64)
+        ones = Stretches(request, low, high, nothing, nothing != 0, nothing != 0)
+        none = (nothing, nothing, nothing, nothing)
+        found = others(
+            self._batch,
+            self._shapes,
+            np.array(self._places, np.int64),
+            log,
+            (ones, on),
+            none,
+            start,
+        )
+        self._note(found, request, where, book)
+
+    def _stretches(self) -> tuple[tuple[Ints, Ints, Ints, Ints], Ints]:
+        """Return all stretches on whose thread others may run, and which each is.
+
+        A segment by its place, a hand-off's end by its number, counted down from -1.
+        """
+        parts: list[tuple[Ints, Ints, Ints, Ints, Ints]] = []
+        instants = self._shapes.instants
+        known: dict[int, tuple[Ints, ...]] = {}
+        for number, one in enumerate(self._chosen):
+            if id(one) not in known:
+                known[id(one)] = _busy_places(one)
+            low, high, on, where = known[id(one)]
+            base = self._base[number]
+            request = np.full(len(low), number, np.int64)
+            parts.append((request, instants[low + base], instants[high + base], on, where))
+        columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+        return (columns[0], columns[1], columns[2], columns[3]), columns[4]
+
+    def _note(self, found: Found, request: Ints, where: Ints, book: Book) -> None:
+        for stretch, low, high, culprit in zip(*(column.tolist() for column in found), strict=True):
+            number, place = int(request[stretch]), int(where[stretch])
+            if place >= 0:
+                self._taken[number].append(Taken(place, low, high, book.text(culprit)))
+            else:
+                hop = -1 - place
+                lost = self._lost[number]
+                lost[hop] = lost.get(hop, 0) + high - low
+
+    def draw(self, origins: Sequence[Origin], odd: set[int]) -> dict[int, Drawn]:
+        """Return what is drawn by the requests' places in the batch, without the odd ones."""
+        groups: dict[int, list[int]] = {}
+        for number, one in enumerate(self._chosen):
+            if number not in odd:
+                groups.setdefault(id(one), []).append(number)
+        found: dict[int, Drawn] = {}
+        for members in groups.values():
+            for number, drawn in zip(members, self._group(members, origins), strict=True):
+                found[self._places[number]] = drawn
+        return found
+
+    def _group(self, members: list[int], origins: Sequence[Origin]) -> list[Drawn]:
+        """Draw requests of one shape."""
+        shape = self._chosen[members[0]]
+        instants, base = self._shapes.instants, self._base[members][:, None]
+        heads = [self._batch.heads[self._places[number]] for number in members]
+        zero = np.array(
+            [head.start_ns + origins[n].offset_ns for n, head in zip(members, heads, strict=True)],
+            np.int64,
+        )[:, None]
+        low, high = instants[base + shape.low], instants[base + shape.high]
+        spent = np.zeros((len(members), len(shape.low) + 1), np.int64)
+        spent[:, :-1] = high - low
+        for row, number in enumerate(members):
+            for one in self._taken[number]:
+                spent[row, one.segment] -= one.high - one.low
+        layers = _by_layer(spent, shape)
+        for row, number in enumerate(members):
+            layers[row, _LOOP] += sum(
+                one.high - one.low for one in self._taken[number] if one.segment < shape.within
+            )
+        ends = (instants[base[:, 0] + shape.end] + zero[:, 0]).tolist()
+        after = (instants[base[:, 0] + shape.finish] + zero[:, 0]).tolist()
+        columns = (
+            (low[:, shape.first] + zero).tolist(),
+            (high[:, shape.last] + zero).tolist(),
+            (low[:, shape.events] + zero).tolist(),
+            np.add.reduceat(spent[:, shape.gathers], shape.edges, axis=1).tolist(),
+            self._hops(shape, members, base),
+            layers.tolist(),
+        )
+        found = []
+        for row, (number, head) in enumerate(zip(members, heads, strict=True)):
+            extras, lost = self._extras(number, shape, int(zero[row, 0]))
+            starts, lasts, events, figures, hops, by_layer = (column[row] for column in columns)
+            origin = origins[number]
+            found.append(
+                Drawn(
+                    shape, origin.facts, head.trace_id, head.request_id, head.parent_span_id,
+                    origin.pid, int(zero[row, 0]), ends[row], starts, lasts, events, figures,
+                    hops, by_layer, after[row] - ends[row], extras, lost,
+                )
+            )  # fmt: skip
+        return found
+
+    def _hops(self, shape: SpanShape, members: list[int], base: Ints) -> list[Any]:
+        """Return the phases of each hand-off, gross, and what the loop owns of them."""
+        instants, count = self._shapes.instants, len(shape.return_on)
+        spent = np.zeros((len(members), count * _PHASES), np.int64)
+        length = instants[base + shape.cut_high] - instants[base + shape.cut_low]
+        rows = np.arange(len(members))[:, None]
+        np.add.at(spent, (rows, shape.cut_cell), length)
+        found = np.zeros((len(members), count, _PHASES + 1), np.int64)
+        found[:, :, :_PHASES] = spent.reshape(len(members), count, _PHASES)
+        for row, number in enumerate(members):
+            for hop, ns in self._lost[number].items():
+                found[row, hop, _PHASES] = ns
+        return found.tolist()
+
+    def _extras(
+        self, number: int, shape: SpanShape, zero: int
+    ) -> tuple[list[Extra], dict[int, int] | None]:
+        """Return spans of who had the loop, or only how long where they get none."""
+        taken = self._taken[number]
+        if not taken:
+            return [], None
+        taken.sort()
+        lost: Counter[int] = Counter()
+        extras: list[Extra] = []
+        seen: Counter[str | None] = Counter()
+        for one in taken:
+            holder = int(shape.holder[one.segment])
+            if self._level == "layers":
+                lost[holder] += one.high - one.low
+                continue
+            owner = Owner("event_loop", one.culprit)
+            masked = mask("loose", "event_loop", one.culprit, "", seen[one.culprit])
+            seen[one.culprit] += 1
+            extras.append(
+                Extra(
+                    holder,
+                    Branch("loose", owner, 0, 0),
+                    _section(shape, holder),
+                    masked,
+                    one.low + zero,
+                    one.high + zero,
+                )
+            )
+        return extras, dict(lost) or None
+
+
+_LOOP: Final = LAYERS.index("event_loop")
+
+
+def _busy_places(one: SpanShape) -> tuple[Ints, ...]:
+    """Return low, high, thread and number of what others may have run in."""
+    some, ends = np.flatnonzero(one.on != NOBODY), np.flatnonzero(one.return_on != NOBODY)
+    return (
+        np.concatenate([one.low[some], one.return_low[ends]]),
+        np.concatenate([one.high[some], one.return_high[ends]]),
+        np.concatenate([one.on[some], one.return_on[ends]]),
+        np.concatenate([some, -1 - ends]),
+    )
+
+
+def _by_layer(spent: Ints, shape: SpanShape) -> Ints:
+    chosen = np.zeros((shape.within, len(LAYERS)), np.int64)
+    chosen[np.arange(shape.within), shape.layer[: shape.within]] = 1
+    found: Ints = spent[:, : shape.within] @ chosen
+    return found
+
+
+def _section(shape: SpanShape, holder: int) -> str:
+    if holder < 0:
+        return ""
+    said = dict(shape.spans[holder].attributes)
+    return "after" if _AFTER in said else "beside" if _BESIDE in said else ""

@@ -1,0 +1,156 @@
+"""One request's spans as numbers beside their shape: what changes from request to request."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from tracer.analysis.span_plan import SELF
+from tracer.analysis.span_root import (
+    SLOWEST,
+    Facts,
+    count_attributes,
+    fact_attributes,
+    failed,
+    layer_figures,
+    root_name,
+    slowest,
+)
+from tracer.analysis.span_words import attributes_of, name_of
+from tracer.analysis.spans import LOOP_FIGURE, Span, Trace, phase_name
+from tracer.layers import HOP_PHASES
+from tracer.span_ids import span_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tracer.analysis.branch import Branch
+    from tracer.analysis.span_plan import SpanPlan
+    from tracer.analysis.span_shape import SpanShape
+
+_PHASES: Final = len(HOP_PHASES)
+
+
+class Extra(NamedTuple):
+    """A span that only this request has: who had the loop in a segment of `holder`'s."""
+
+    holder: int
+    branch: Branch
+    section: str
+    mask: int
+    start_ns: int
+    end_ns: int
+
+
+class Drawn(NamedTuple):
+    """A request's instants (unix, ns) and figures, in the order of its shape.
+
+    `figures` are the root's own, then each span's; `hops` the phases and the loop's part
+    of each hand-off; `lost` the event loop's time by holder where it has no span.
+    """
+
+    shape: SpanShape
+    facts: Facts
+    trace_id: int
+    root_id: int
+    parent_id: int | None
+    pid: int
+    start_ns: int
+    end_ns: int
+    starts: Sequence[int]
+    ends: Sequence[int]
+    events: Sequence[int]
+    figures: Sequence[int]
+    hops: Sequence[Sequence[int]]
+    layers: Sequence[int]
+    after_ns: int
+    extras: Sequence[Extra] = ()
+    lost: dict[int, int] | None = None
+
+    def trace(self) -> Trace:
+        """Return the spans."""
+        return Trace(self.trace_id, self.pid, tuple(self._spans()))
+
+    def _spans(self) -> Iterator[Span]:
+        figures, events = iter(self.figures), iter(self.events)
+        plan = self.shape.plan
+        own = [(one.name, next(figures)) for one in plan.own]
+        said = (
+            *fact_attributes(self.facts),
+            *count_attributes(self.shape.counts),
+            (SLOWEST, slowest(self.layers)),
+        )
+        yield Span(
+            self.root_id,
+            self.parent_id,
+            root_name(self.facts),
+            self.start_ns,
+            self.end_ns,
+            said,
+            (*layer_figures(self.layers, self.after_ns), *own),
+            server=True,
+            failed=failed(self.facts),
+        )
+        ids = [span_id(self.root_id, one.mask) for one in plan.spans]
+        ids.append(self.root_id)  # where a parent of `NO_PARENT` finds it
+        for place, one in enumerate(plan.spans):
+            numbers = list(islice(figures, len(one.figures)))
+            yield Span(
+                ids[place],
+                ids[one.parent],
+                one.name,
+                self.starts[place],
+                self.ends[place],
+                one.attributes,
+                (*self._figures(place, one, numbers), *self.hop_figures(one)),
+                tuple((event.name, next(events)) for event in one.events),
+            )
+        for extra in self.extras:
+            yield extra_span(extra, self.root_id, ids[extra.holder])
+
+    def _figures(self, place: int, one: SpanPlan, numbers: list[int]) -> list[tuple[str, int]]:
+        named = [(figure.name, ns) for figure, ns in zip(one.figures, numbers, strict=True)]
+        lost = (self.lost or {}).get(place, 0)
+        return named if not lost else with_loss(named, one, lost)
+
+    def hop_figures(self, one: SpanPlan) -> list[tuple[str, int]]:
+        """Return what a hand-off's span says of its phases."""
+        if one.hop is None:
+            return []
+        observed = self.shape.observed[one.hop]
+        numbers = self.hops[one.hop]
+        found = [
+            (phase_name(phase), numbers[place])
+            for place, phase in enumerate(HOP_PHASES)
+            if observed[place]
+        ]
+        return [*found, (LOOP_FIGURE, numbers[_PHASES])]
+
+
+def with_loss(named: list[tuple[str, int]], one: SpanPlan, lost: int) -> list[tuple[str, int]]:
+    """Return figures of a span that the event loop took time from without a span of its own."""
+    (_, own), *parts = named
+    layer = next((value for name, value in one.attributes if name == "tracer.layer"), None)
+    if layer == "event_loop":
+        return [(SELF, own + lost), *parts]
+    sums = dict(parts) or {_part(str(layer)): own}
+    loop = _part("event_loop")
+    sums[loop] = sums.get(loop, 0) + lost
+    return [(SELF, own + lost), *sums.items()]
+
+
+def _part(layer: str) -> str:
+    return f"tracer.self.{layer}.duration_ns"
+
+
+def extra_span(extra: Extra, root_id: int, parent_id: int) -> Span:
+    """Return the span of who had the loop."""
+    return Span(
+        span_id(root_id, extra.mask),
+        parent_id,
+        name_of(extra.branch, extra.section),
+        extra.start_ns,
+        extra.end_ns,
+        attributes_of(extra.branch, extra.section),
+        ((SELF, extra.end_ns - extra.start_ns),),
+    )

@@ -1,0 +1,147 @@
+#include "native.h"
+
+/* The loop's side of a hand-off: who asks for it, and what is handed to the executor. */
+
+static PyObject *func_name, *name_name, *ids_name, *handler, *dunder_code;
+
+/* asgiref hands over a partial of its `thread_handler`, in every release and subclass. */
+static bool
+is_hop(PyObject *partial_type, PyObject *function)
+{
+    if (!PyObject_TypeCheck(function, (PyTypeObject *)partial_type)) {
+        return false;
+    }
+    PyObject *inner = PyObject_GetAttr(function, func_name);
+    PyObject *name = inner == NULL ? NULL : PyObject_GetAttr(inner, name_name);
+    bool found = name != NULL && PyUnicode_Check(name) && PyUnicode_Compare(name, handler) == 0;
+    Py_XDECREF(name);
+    Py_XDECREF(inner);
+    PyErr_Clear();
+    return found;
+}
+
+/* The next number of the timeline's hops and tracks; -1, without an error, where there is none. */
+static int64_t
+next_id(Marks *marks)
+{
+    PyObject *ids = PyObject_GetAttr((PyObject *)marks, ids_name);
+    PyObject *number = ids == NULL ? NULL : PyIter_Next(ids);
+    int64_t found = number == NULL ? -1 : PyLong_AsLongLong(number);
+    Py_XDECREF(number);
+    Py_XDECREF(ids);
+    PyErr_Clear();
+    return found;
+}
+
+/* `loop.run_in_executor`: `other` is `(functools.partial, run_hop, recorder)`. */
+PyObject *
+executed_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
+{
+    StandIn *run = (StandIn *)self;
+    Marks *marks = current_marks(run->variable);
+    int64_t hop = -1;
+    if (marks != NULL && names == NULL && PyVectorcall_NARGS(nargsf) == 2 &&
+        is_hop(PyTuple_GET_ITEM(run->other, 0), args[1])) {
+        hop = next_id(marks);
+    }
+    if (hop < 0) {
+        Py_XDECREF(marks);
+        return PyObject_Vectorcall(run->wrapped, args, nargsf, names);
+    }
+    PyObject *number = PyLong_FromLongLong(hop), *limit = PyLong_FromLongLong(run->limit);
+    PyObject *result = NULL;
+    if (number != NULL && limit != NULL) {
+        PyObject *given[] = {args[0], PyTuple_GET_ITEM(run->other, 1),
+                             PyTuple_GET_ITEM(run->other, 2), (PyObject *)marks, number, limit,
+                             args[1]};
+        marks->handing = this_thread();
+        marks_now(marks, SUBMIT, hop);
+        result = PyObject_Vectorcall(run->wrapped, given, 7, NULL);
+        marks_now(marks, SUBMITTED, hop);
+    }
+    Py_XDECREF(number);
+    Py_XDECREF(limit);
+    Py_DECREF(marks);
+    return result;
+}
+
+/* executed(run_in_executor, variable, (functools.partial, run_hop, recorder), limit_ns) */
+PyObject *
+native_executed(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *wrapped, *variable, *other;
+    long long limit;
+    if (!PyArg_ParseTuple(args, "OOO!L", &wrapped, &variable, &PyTuple_Type, &other, &limit)) {
+        return NULL;
+    }
+    if (PyTuple_GET_SIZE(other) != 3 || !PyType_Check(PyTuple_GET_ITEM(other, 0))) {
+        PyErr_SetString(PyExc_TypeError, "not (a type, a function, a recorder)");
+        return NULL;
+    }
+    StandIn *made = (StandIn *)stand_in_new(executed_call, wrapped);
+    if (made != NULL) {
+        made->variable = Py_NewRef(variable);
+        made->other = Py_NewRef(other);
+        made->limit = limit;
+    }
+    return (PyObject *)made;
+}
+
+/* A new reference to the code of the nearest frame that is none of ours; NULL where unknown. */
+static PyCodeObject *
+asker(PyObject *ours)
+{
+    PyFrameObject *frame = PyThreadState_GetFrame(PyThreadState_Get());
+    while (frame != NULL) {
+        PyCodeObject *code = PyFrame_GetCode(frame);
+        PyObject *number = PyLong_FromVoidPtr(code);
+        PyObject *own = number == NULL ? NULL : PyDict_GetItemWithError(ours, number);
+        Py_XDECREF(number);
+        PyFrameObject *back = own == Py_True ? PyFrame_GetBack(frame) : NULL;
+        Py_DECREF(frame);
+        if (own == Py_False) {
+            return code;
+        }
+        Py_DECREF(code);
+        frame = back;
+    }
+    return NULL;
+}
+
+/* site(known, ours, function, name_attribute): what `tracer.sites` has for this hand-off, or None. */
+PyObject *
+native_site(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
+{
+    if (count != 4 || !PyDict_Check(args[0]) || !PyDict_Check(args[1])) {
+        PyErr_SetString(PyExc_TypeError, "site(known, ours, function, name_attribute)");
+        return NULL;
+    }
+    PyObject *what = optional_attr(args[2], args[3]);
+    if (what == NULL) {
+        PyObject *ran = optional_attr(args[2], dunder_code);
+        what = ran == NULL ? NULL : PyLong_FromVoidPtr(ran);
+        Py_XDECREF(ran);
+    }
+    PyCodeObject *code = what == NULL ? NULL : asker(args[1]);
+    PyObject *number = code == NULL ? NULL : PyLong_FromVoidPtr(code);
+    PyObject *key = number == NULL ? NULL : PyTuple_Pack(2, number, what);
+    PyObject *found = key == NULL ? NULL : PyDict_GetItemWithError(args[0], key);
+    Py_XINCREF(found);
+    PyErr_Clear();
+    Py_XDECREF(key);
+    Py_XDECREF(number);
+    Py_XDECREF(code);
+    Py_XDECREF(what);
+    return found == NULL ? Py_NewRef(Py_None) : found;
+}
+
+bool
+asks_prepare(void)
+{
+    func_name = PyUnicode_InternFromString("func");
+    name_name = PyUnicode_InternFromString("__name__");
+    ids_name = PyUnicode_InternFromString("ids");
+    handler = PyUnicode_InternFromString("thread_handler");
+    dunder_code = PyUnicode_InternFromString("__code__");
+    return func_name && name_name && ids_name && handler && dunder_code;
+}

@@ -1,0 +1,288 @@
+#include "native.h"
+
+int64_t ENTER, EXIT, STEP, YIELD, DONE, SUBMIT, SUBMITTED, RUN, RUN_ON, RAN, NOTIFIED;
+int64_t MARK_LIMIT = INT64_MAX, HARD_LIMIT = INT64_MAX;
+
+bool
+column_push(Column *column, const int64_t *numbers, Py_ssize_t count)
+{
+    if (column->used + count > column->room) {
+        Py_ssize_t room = column->room ? column->room * 2 : 256;
+        int64_t *grown = PyMem_RawRealloc(column->numbers, (size_t)room * sizeof(int64_t));
+        if (grown == NULL) {
+            return false;
+        }
+        column->numbers = grown;
+        column->room = room;
+    }
+    memcpy(column->numbers + column->used, numbers, (size_t)count * sizeof(int64_t));
+    column->used += count;
+    return true;
+}
+
+PyObject *
+column_bytes(Column *column)
+{
+    return PyBytes_FromStringAndSize((const char *)column->numbers,
+                                     column->used * (Py_ssize_t)sizeof(int64_t));
+}
+
+void
+column_free(Column *column)
+{
+    PyMem_RawFree(column->numbers);
+    column->numbers = NULL;
+    column->used = column->room = 0;
+}
+
+static Folded *
+fold_of(Marks *marks, int64_t thread)
+{
+    for (Py_ssize_t i = 0; i < marks->fold_count; i++) {
+        if (marks->folds[i].thread == thread) {
+            return &marks->folds[i];
+        }
+    }
+    Folded *grown = PyMem_RawRealloc(marks->folds,
+                                     (size_t)(marks->fold_count + 1) * sizeof(Folded));
+    if (grown == NULL) {
+        return NULL;
+    }
+    marks->folds = grown;
+    grown[marks->fold_count] = (Folded){thread, 0};
+    return &grown[marks->fold_count++];
+}
+
+/* Past the limit a scope's time stays with the scope around it. True: write the mark all the same. */
+static bool
+over_limit(Marks *marks, int64_t code, int64_t thread)
+{
+    if (marks->column.used >= HARD_LIMIT * MARK_INTS) {
+        marks->folded++;
+        return false;
+    }
+    if (code != ENTER && code != EXIT) {
+        return true;
+    }
+    Folded *fold = fold_of(marks, thread);
+    if (fold == NULL) {
+        return false;
+    }
+    if (code == ENTER) {
+        fold->depth++;
+    }
+    else if (fold->depth) {
+        fold->depth--;
+    }
+    else {
+        return true;
+    }
+    marks->folded++;
+    return false;
+}
+
+void
+marks_push(Marks *marks, int64_t code, int64_t instant, int64_t thread, int64_t value)
+{
+    if (marks->closed) {
+        return;
+    }
+    if (marks->column.used >= MARK_LIMIT * MARK_INTS && !over_limit(marks, code, thread)) {
+        return;
+    }
+    int64_t mark[MARK_INTS] = {code, instant, thread, value};
+    if (!column_push(&marks->column, mark, MARK_INTS)) {
+        marks->closed = 1;
+    }
+}
+
+/* Read `count` integers of a tuple; leaves an error where they are none. */
+static bool
+read_integers(PyObject *entry, int64_t *into, Py_ssize_t count)
+{
+    if (!PyTuple_Check(entry) || PyTuple_GET_SIZE(entry) != count) {
+        PyErr_Format(PyExc_TypeError, "not a tuple of %zd integers", count);
+        return false;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *item = PyTuple_GET_ITEM(entry, i);
+        long long number = PyLong_AsLongLong(item);
+        if (number == -1 && PyErr_Occurred()) {
+            PyErr_Clear();
+            number = (long long)PyLong_AsUnsignedLongLongMask(item);
+            if (PyErr_Occurred()) {
+                return false;
+            }
+        }
+        into[i] = number;
+    }
+    return true;
+}
+
+static PyObject *
+marks_append(PyObject *self, PyObject *entry)
+{
+    int64_t mark[MARK_INTS];
+    if (!read_integers(entry, mark, MARK_INTS)) {
+        return NULL;
+    }
+    marks_push((Marks *)self, mark[0], mark[1], mark[2], mark[3]);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+marks_packed(PyObject *self, PyObject *Py_UNUSED(unused))
+{
+    return column_bytes(&((Marks *)self)->column);
+}
+
+static PyObject *
+marks_drop(PyObject *self, PyObject *Py_UNUSED(unused))
+{
+    ((Marks *)self)->closed = 1;
+    Py_CLEAR(((Marks *)self)->entered);
+    column_free(&((Marks *)self)->column);
+    Py_RETURN_NONE;
+}
+
+/* longest(start_ns, end_ns): the owner whose own code ran longest in between on this thread. */
+static PyObject *
+marks_longest(PyObject *self, PyObject *args)
+{
+    Column *column = &((Marks *)self)->column;
+    long long start, end;
+    if (!PyArg_ParseTuple(args, "LL", &start, &end)) {
+        return NULL;
+    }
+    int64_t thread = this_thread(), last = start, best = 0, owner = 0;
+    int64_t stack[64];
+    Py_ssize_t depth = 0;
+    for (Py_ssize_t i = 0; i < column->used; i += MARK_INTS) {
+        const int64_t *mark = column->numbers + i;
+        if (mark[2] != thread) {
+            continue;
+        }
+        if (mark[1] > start && mark[1] - last > best) {
+            best = mark[1] - last;
+            owner = depth > 0 && depth <= 64 ? stack[depth - 1] : 0;
+        }
+        if (mark[0] == ENTER && depth++ < 64) {
+            stack[depth - 1] = mark[3];
+        }
+        else if (mark[0] == EXIT && depth) {
+            depth--;
+        }
+        last = mark[1] > start ? mark[1] : start;
+    }
+    if (end - last > best) {
+        owner = depth > 0 && depth <= 64 ? stack[depth - 1] : 0;
+    }
+    return PyLong_FromLongLong(owner);
+}
+
+static void
+marks_dealloc(PyObject *self)
+{
+    Marks *marks = (Marks *)self;
+    Py_CLEAR(marks->entered);
+    column_free(&marks->column);
+    PyMem_RawFree(marks->folds);
+    Py_TYPE(self)->tp_free(self);
+}
+
+static Py_ssize_t
+marks_length(PyObject *self)
+{
+    return ((Marks *)self)->column.used / MARK_INTS;
+}
+
+static PyMethodDef marks_methods[] = {
+    {"append", marks_append, METH_O, "Take one mark `(code, t_ns, thread, value)`."},
+    {"packed", marks_packed, METH_NOARGS, "Return the marks' integers, eight bytes each."},
+    {"longest", marks_longest, METH_VARARGS, "Return whose own code ran longest in between."},
+    {"drop", marks_drop, METH_NOARGS, "Forget all marks and take no more."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef marks_members[] = {
+    {"folded", T_LONGLONG, offsetof(Marks, folded), 0, NULL},
+    {"sequence", T_LONGLONG, offsetof(Marks, sequence), 0, NULL},
+    {"view", T_LONGLONG, offsetof(Marks, view), 0, NULL},
+    {"last_ns", T_LONGLONG, offsetof(Marks, last_ns), 0, NULL},
+    {"after", T_LONGLONG, offsetof(Marks, after), 0, NULL},
+    {"handing", T_LONGLONG, offsetof(Marks, handing), 0, NULL},
+    {"entered", T_OBJECT, offsetof(Marks, entered), 0, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PySequenceMethods marks_sequence = {.sq_length = marks_length};
+
+PyTypeObject Marks_Type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "tracer._native.Marks",
+    .tp_doc = "The marks of one request; see `tracer.marks.Marks`.",
+    .tp_basicsize = sizeof(Marks),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+    .tp_new = PyType_GenericNew,
+    .tp_dealloc = marks_dealloc,
+    .tp_methods = marks_methods,
+    .tp_members = marks_members,
+    .tp_as_sequence = &marks_sequence,
+};
+
+static PyObject *
+log_append(PyObject *self, PyObject *entry)
+{
+    int64_t numbers[BUSY_INTS];
+    if (!read_integers(entry, numbers, BUSY_INTS)) {
+        return NULL;
+    }
+    if (!column_push(&((Log *)self)->column, numbers, BUSY_INTS)) {
+        return PyErr_NoMemory();
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+log_take(PyObject *self, PyObject *Py_UNUSED(unused))
+{
+    Column *column = &((Log *)self)->column;
+    PyObject *taken = column_bytes(column);
+    if (taken != NULL) {
+        column->used = 0;
+    }
+    return taken;
+}
+
+static Py_ssize_t
+log_length(PyObject *self)
+{
+    return ((Log *)self)->column.used / BUSY_INTS;
+}
+
+static void
+log_dealloc(PyObject *self)
+{
+    column_free(&((Log *)self)->column);
+    Py_TYPE(self)->tp_free(self);
+}
+
+static PyMethodDef log_methods[] = {
+    {"append", log_append, METH_O, "Take one entry: five integers."},
+    {"take", log_take, METH_NOARGS, "Return all entries' integers, eight bytes each; forget them."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PySequenceMethods log_sequence = {.sq_length = log_length};
+
+PyTypeObject Log_Type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "tracer._native.Log",
+    .tp_doc = "The occupancy log; see `tracer.marks.Log`.",
+    .tp_basicsize = sizeof(Log),
+    .tp_flags = Py_TPFLAGS_DEFAULT,
+    .tp_new = PyType_GenericNew,
+    .tp_dealloc = log_dealloc,
+    .tp_methods = log_methods,
+    .tp_as_sequence = &log_sequence,
+};

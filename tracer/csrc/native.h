@@ -1,0 +1,170 @@
+/* The hot path in C: what `tracer/marks.py` says in Python, call for call. */
+
+#ifndef TRACER_NATIVE_H
+#define TRACER_NATIVE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <structmember.h>
+#include <time.h>
+
+#ifdef Py_GIL_DISABLED
+#error "the accelerator relies on the GIL; the free-threaded build runs the Python version"
+#endif
+
+enum { MARK_INTS = 4, BUSY_INTS = 5 };
+
+/* From so many entries on the occupancy log is handed over; `tracer.recorder` does it. */
+enum { BUSY_BATCH = 4000 };
+
+/* Integers that grow at the end; without the GIL's release, so without a lock. */
+typedef struct {
+    int64_t *numbers;
+    Py_ssize_t used;
+    Py_ssize_t room;
+} Column;
+
+bool column_push(Column *column, const int64_t *numbers, Py_ssize_t count);
+PyObject *column_bytes(Column *column);
+void column_free(Column *column);
+
+/* Scopes that a thread has entered and that are not written down. */
+typedef struct {
+    int64_t thread;
+    int64_t depth;
+} Folded;
+
+typedef struct {
+    PyObject_HEAD
+    Column column;
+    Folded *folds;
+    Py_ssize_t fold_count;
+    long long folded;
+    long long sequence;
+    long long view;
+    long long last_ns;
+    long long after;
+    long long handing;
+    PyObject *entered; /* what runs a hand-off whose stacks are wanted, or NULL */
+    char closed;
+} Marks;
+
+typedef struct {
+    PyObject_HEAD
+    Column column;
+} Log;
+
+typedef struct {
+    PyObject_HEAD
+    vectorcallfunc call;
+    PyObject *wrapped;
+    PyObject *variable;
+    PyObject *timeline;
+    PyObject *recorder;
+    PyObject *other;
+    PyObject *dict;
+    PyObject *weakrefs;
+    int64_t number;
+    int64_t limit;
+} StandIn;
+
+extern PyTypeObject Marks_Type;
+extern PyTypeObject Log_Type;
+extern PyTypeObject StandIn_Type;
+extern PyTypeObject Waiting_Type;
+extern PyTypeObject Steps_Type;
+extern PyTypeObject RingMemory_Type;
+
+static inline int64_t
+now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static inline int64_t
+this_thread(void)
+{
+    return (int64_t)(uintptr_t)pthread_self();
+}
+
+static inline bool
+is_marks(PyObject *object)
+{
+    return object != NULL && PyObject_TypeCheck(object, &Marks_Type);
+}
+
+/* Append a mark; drops it where there is no memory. Touches no Python object and no error. */
+void marks_push(Marks *marks, int64_t code, int64_t instant, int64_t thread, int64_t value);
+
+static inline void
+marks_now(Marks *marks, int64_t code, int64_t value)
+{
+    marks_push(marks, code, now_ns(), this_thread(), value);
+}
+
+/* A new reference to an attribute, or NULL without an error: not having one costs no exception. */
+static inline PyObject *
+optional_attr(PyObject *object, PyObject *name)
+{
+    PyObject *found = NULL;
+#if PY_VERSION_HEX >= 0x030D0000
+    int state = PyObject_GetOptionalAttr(object, name, &found);
+#else
+    int state = _PyObject_LookupAttr(object, name, &found);
+#endif
+    if (state < 0) {
+        PyErr_Clear();
+    }
+    return found;
+}
+
+/* A new reference to the timeline that a context variable holds, or NULL; sets no error. */
+static inline Marks *
+current_marks(PyObject *variable)
+{
+    PyObject *found = NULL;
+    if (PyContextVar_Get(variable, NULL, &found) < 0) {
+        PyErr_Clear();
+        return NULL;
+    }
+    if (is_marks(found)) {
+        return (Marks *)found;
+    }
+    Py_XDECREF(found);
+    return NULL;
+}
+
+/* Log what this thread did for a request; False where that isn't told by a glance. */
+bool log_busy(PyObject *recorder, Marks *marks, int64_t start, int64_t end);
+
+PyObject *native_scope(PyObject *module, PyObject *args);
+PyObject *native_turn(PyObject *module, PyObject *args);
+PyObject *native_timed(PyObject *module, PyObject *args);
+PyObject *native_scheduled(PyObject *module, PyObject *args);
+PyObject *native_stand_in(vectorcallfunc call, PyObject *args);
+PyObject *native_run_hop(PyObject *module, PyObject *const *args, Py_ssize_t count);
+PyObject *native_begins(PyObject *module, PyObject *const *args, Py_ssize_t count);
+PyObject *restored_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names);
+PyObject *worked_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names);
+PyObject *poked_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names);
+
+PyObject *native_ring_layout(PyObject *module, PyObject *args);
+PyObject *native_executed(PyObject *module, PyObject *args);
+PyObject *native_site(PyObject *module, PyObject *const *args, Py_ssize_t count);
+PyObject *stand_in_new(vectorcallfunc call, PyObject *wrapped);
+
+bool turns_prepare(void);
+bool asks_prepare(void);
+bool hops_prepare(void);
+bool steps_prepare(void);
+
+/* Codes of `tracer.timeline`; given at import, so there is one list of them. */
+extern int64_t ENTER, EXIT, STEP, YIELD, DONE, SUBMIT, SUBMITTED, RUN, RUN_ON, RAN, NOTIFIED;
+extern int64_t MARK_LIMIT, HARD_LIMIT;
+
+#endif

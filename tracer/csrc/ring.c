@@ -1,0 +1,253 @@
+#include "native.h"
+#include <errno.h>
+#include <sys/mman.h>
+
+/* The mapped memory of a worker's ring; call for call what `tracer/ring_memory.py` says. */
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+/* Places and answers of `tracer.ring_layout` and `tracer.ring_memory`; given at import. */
+static long long FRAMES, FRAME_SIZE, ALIGN, PAGE, HEAD, SENT, WRITTEN, TAIL, WANTED, REQUESTS, WRAP;
+static long long TAKEN, DROPPED, UNREAD, LEAVE, NEGLECT_NS;
+
+typedef struct {
+    uint32_t length;
+    uint32_t kind;
+    uint64_t number;
+} FrameHead;
+
+typedef struct {
+    PyObject_HEAD
+    Py_buffer view;
+    uint64_t capacity;
+    uint64_t tail;
+    uint64_t head;
+    uint64_t sent;
+    uint64_t written;
+    int64_t read_ns;
+    bool guarded;
+} RingMemory;
+
+static inline uint64_t *
+word(RingMemory *ring, long long place)
+{
+    return (uint64_t *)ring->view.buf + place;
+}
+
+/* Stores are seen in the order of this code: the head only after what it stands for. */
+static inline void
+store(RingMemory *ring, long long place, uint64_t value)
+{
+    __atomic_store_n(word(ring, place), value, __ATOMIC_RELEASE);
+}
+
+/* False, with an error, where the pages can't be there. Gives no GIL away. */
+static bool
+touch(RingMemory *ring, uint64_t start, uint64_t size)
+{
+    if (!ring->guarded) {
+        return true;
+    }
+    uint64_t begin = start / (uint64_t)PAGE * (uint64_t)PAGE;
+    if (madvise((char *)ring->view.buf + begin, start + size - begin, MADV_POPULATE_WRITE) == 0) {
+        return true;
+    }
+    if (errno == EINVAL) {
+        ring->guarded = false;
+        return true;
+    }
+    PyErr_SetFromErrno(PyExc_OSError);
+    return false;
+}
+
+static void
+write_head(RingMemory *ring, uint64_t at, uint32_t length, uint32_t kind, uint64_t number)
+{
+    FrameHead head = {length, kind, number};
+    memcpy((char *)ring->view.buf + at, &head, sizeof head);
+}
+
+/* 1 where the frame was written, 0 where there is no room, -1 with an error. */
+static int
+append(RingMemory *ring, uint32_t kind, const Py_buffer *frame, uint64_t number)
+{
+    uint64_t length = (uint64_t)frame->len, align = (uint64_t)ALIGN;
+    uint64_t size = ((uint64_t)FRAME_SIZE + length + align - 1) / align * align;
+    uint64_t offset = ring->head % ring->capacity, to_end = ring->capacity - offset;
+    uint64_t first = (uint64_t)FRAMES + offset, start = first, needed = size;
+    if (size > to_end) {
+        if (!touch(ring, first, (uint64_t)FRAME_SIZE)) {
+            return -1;
+        }
+        start = (uint64_t)FRAMES;
+        needed = to_end + size;
+    }
+    if (!touch(ring, start, size < ring->capacity ? size : ring->capacity)) {
+        return -1;
+    }
+    uint64_t tail = __atomic_load_n(word(ring, TAIL), __ATOMIC_ACQUIRE);
+    if (tail != ring->tail) {
+        ring->tail = tail;
+        ring->read_ns = now_ns();
+    }
+    /* A reader's nonsense may make the difference negative: then there is more room, as in Python. */
+    if ((int64_t)needed > (int64_t)ring->capacity - (int64_t)(ring->head - tail) ||
+        size > ring->capacity / 2) {
+        return 0;
+    }
+    if (size > to_end) {
+        write_head(ring, first, (uint32_t)WRAP, 0, 0);
+    }
+    memcpy((char *)ring->view.buf + start + FRAME_SIZE, frame->buf, length);
+    write_head(ring, start, (uint32_t)length, kind, number);
+    ring->head += needed;
+    ring->written += number > 0;
+    return 1;
+}
+
+static bool
+show(RingMemory *ring, PyObject *counts)
+{
+    Py_buffer view;
+    if (PyObject_GetBuffer(counts, &view, PyBUF_SIMPLE) < 0) {
+        return false;
+    }
+    memcpy(word(ring, REQUESTS), view.buf, (size_t)view.len);
+    PyBuffer_Release(&view);
+    return true;
+}
+
+static PyObject *
+ring_put(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    RingMemory *ring = (RingMemory *)self;
+    if (count != 4) {
+        PyErr_SetString(PyExc_TypeError, "put(kind, frame, number, counts)");
+        return NULL;
+    }
+    uint64_t number = PyLong_AsUnsignedLongLong(args[2]);
+    uint32_t kind = (uint32_t)PyLong_AsUnsignedLong(args[0]);
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    if (number) {
+        ring->sent = number;
+    }
+    int fits = 0;
+    if (args[1] != Py_None) {
+        Py_buffer frame;
+        if (PyObject_GetBuffer(args[1], &frame, PyBUF_SIMPLE) < 0) {
+            return NULL;
+        }
+        fits = append(ring, kind, &frame, number);
+        PyBuffer_Release(&frame);
+    }
+    if (fits < 0 || !show(ring, args[3])) {
+        return NULL;
+    }
+    store(ring, HEAD, ring->head);
+    store(ring, SENT, ring->sent);
+    store(ring, WRITTEN, ring->written);
+    long long answer = DROPPED;
+    if (*word(ring, WANTED)) {
+        answer = LEAVE;
+    }
+    else if (fits) {
+        answer = now_ns() - ring->read_ns > NEGLECT_NS ? UNREAD : TAKEN;
+    }
+    return PyLong_FromLongLong(answer);
+}
+
+static PyObject *
+ring_show(PyObject *self, PyObject *counts)
+{
+    return show((RingMemory *)self, counts) ? Py_NewRef(Py_None) : NULL;
+}
+
+static PyObject *
+ring_touch(PyObject *self, PyObject *args)
+{
+    unsigned long long start, size;
+    if (!PyArg_ParseTuple(args, "KK", &start, &size) || !touch((RingMemory *)self, start, size)) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+ring_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(names))
+{
+    PyObject *memory;
+    unsigned long long capacity, sent, written;
+    if (!PyArg_ParseTuple(args, "OKKK", &memory, &capacity, &sent, &written)) {
+        return NULL;
+    }
+    RingMemory *ring = (RingMemory *)type->tp_alloc(type, 0);
+    if (ring == NULL) {
+        return NULL;
+    }
+    if (PyObject_GetBuffer(memory, &ring->view, PyBUF_WRITABLE) < 0) {
+        Py_DECREF(ring);
+        return NULL;
+    }
+    if (!capacity || (uint64_t)ring->view.len < (uint64_t)FRAMES + capacity) {
+        PyErr_SetString(PyExc_ValueError, "the memory is smaller than its frames");
+        Py_DECREF(ring);
+        return NULL;
+    }
+    ring->capacity = capacity;
+    ring->sent = sent;
+    ring->written = written;
+    ring->guarded = true;
+    ring->read_ns = now_ns();
+    return (PyObject *)ring;
+}
+
+static void
+ring_dealloc(PyObject *self)
+{
+    PyBuffer_Release(&((RingMemory *)self)->view);
+    Py_TYPE(self)->tp_free(self);
+}
+
+static PyMethodDef ring_methods[] = {
+    {"put", (PyCFunction)(void (*)(void))ring_put, METH_FASTCALL, "Write a frame; say how it went."},
+    {"show", ring_show, METH_O, "Show how many requests there were."},
+    {"touch", ring_touch, METH_VARARGS, "Have the pages of a range there."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef ring_members[] = {
+    {"head", T_ULONGLONG, offsetof(RingMemory, head), READONLY, NULL},
+    {"written", T_ULONGLONG, offsetof(RingMemory, written), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+PyTypeObject RingMemory_Type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "tracer._native.RingMemory",
+    .tp_doc = "A ring's memory; see `tracer.ring_memory.PureRingMemory`.",
+    .tp_basicsize = sizeof(RingMemory),
+    .tp_flags = Py_TPFLAGS_DEFAULT,
+    .tp_new = ring_new,
+    .tp_dealloc = ring_dealloc,
+    .tp_methods = ring_methods,
+    .tp_members = ring_members,
+};
+
+PyObject *
+native_ring_layout(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    if (!PyArg_ParseTuple(args, "LLLLLLLLLLLLLLLL", &FRAMES, &FRAME_SIZE, &ALIGN, &PAGE, &HEAD,
+                          &SENT, &WRITTEN, &TAIL, &WANTED, &REQUESTS, &WRAP, &TAKEN, &DROPPED,
+                          &UNREAD, &LEAVE, &NEGLECT_NS)) {
+        return NULL;
+    }
+    if (FRAME_SIZE != (long long)sizeof(FrameHead)) {
+        PyErr_SetString(PyExc_ValueError, "a frame's head of another size");
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}

@@ -1,0 +1,180 @@
+#include "native.h"
+
+/* What stands in for a function of somebody else's: called, bound, named and copied as that
+   function is. It is none itself, so it never shows in a traceback. */
+
+PyObject *
+stand_in_new(vectorcallfunc call, PyObject *wrapped)
+{
+    StandIn *made = (StandIn *)StandIn_Type.tp_alloc(&StandIn_Type, 0);
+    if (made != NULL) {
+        made->call = call;
+        made->wrapped = Py_NewRef(wrapped);
+    }
+    return (PyObject *)made;
+}
+
+/* A scope: its owner's code begins and ends with the call. */
+
+static PyObject *
+scope_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
+{
+    StandIn *scope = (StandIn *)self;
+    Marks *marks = scope->timeline != NULL ? (Marks *)Py_NewRef(scope->timeline)
+                                           : current_marks(scope->variable);
+    if (marks == NULL) {
+        return PyObject_Vectorcall(scope->wrapped, args, nargsf, names);
+    }
+    int64_t owner = scope->number;
+    marks_now(marks, ENTER, owner);
+    PyObject *result = PyObject_Vectorcall(scope->wrapped, args, nargsf, names);
+    marks_now(marks, EXIT, owner);
+    Py_DECREF(marks);
+    return result;
+}
+
+PyObject *
+native_scope(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *variable, *wrapped;
+    long long owner;
+    if (!PyArg_ParseTuple(args, "OOL", &variable, &wrapped, &owner)) {
+        return NULL;
+    }
+    if (!is_marks(variable) && !PyContextVar_CheckExact(variable)) {
+        PyErr_SetString(PyExc_TypeError, "neither a context variable nor a timeline");
+        return NULL;
+    }
+    StandIn *scope = (StandIn *)stand_in_new(scope_call, wrapped);
+    if (scope != NULL) {
+        *(is_marks(variable) ? &scope->timeline : &scope->variable) = Py_NewRef(variable);
+        scope->number = owner;
+    }
+    return (PyObject *)scope;
+}
+
+PyObject *
+native_stand_in(vectorcallfunc call, PyObject *args)
+{
+    PyObject *wrapped, *variable = NULL, *other = NULL;
+    if (!PyArg_ParseTuple(args, "O|OO", &wrapped, &variable, &other)) {
+        return NULL;
+    }
+    StandIn *made = (StandIn *)stand_in_new(call, wrapped);
+    if (made != NULL) {
+        made->variable = Py_XNewRef(variable);
+        made->other = Py_XNewRef(other);
+    }
+    return (PyObject *)made;
+}
+
+static int
+stand_in_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    StandIn *made = (StandIn *)self;
+    Py_VISIT(made->wrapped);
+    Py_VISIT(made->variable);
+    Py_VISIT(made->timeline);
+    Py_VISIT(made->recorder);
+    Py_VISIT(made->other);
+    Py_VISIT(made->dict);
+    return 0;
+}
+
+static int
+stand_in_clear(PyObject *self)
+{
+    StandIn *made = (StandIn *)self;
+    Py_CLEAR(made->wrapped);
+    Py_CLEAR(made->variable);
+    Py_CLEAR(made->timeline);
+    Py_CLEAR(made->recorder);
+    Py_CLEAR(made->other);
+    Py_CLEAR(made->dict);
+    return 0;
+}
+
+static void
+stand_in_dealloc(PyObject *self)
+{
+    PyObject_GC_UnTrack(self);
+    if (((StandIn *)self)->weakrefs != NULL) {
+        PyObject_ClearWeakRefs(self);
+    }
+    (void)stand_in_clear(self);
+    Py_TYPE(self)->tp_free(self);
+}
+
+static PyObject *
+stand_in_bind(PyObject *self, PyObject *instance, PyObject *Py_UNUSED(type))
+{
+    if (instance == NULL || instance == Py_None) {
+        return Py_NewRef(self);
+    }
+    return PyMethod_New(self, instance);
+}
+
+/* What it has not been given is what its function has: a name, a view's attributes. */
+static PyObject *
+stand_in_getattro(PyObject *self, PyObject *name)
+{
+    PyObject *found = PyObject_GenericGetAttr(self, name);
+    if (found == NULL && PyErr_ExceptionMatches(PyExc_AttributeError) &&
+        ((StandIn *)self)->wrapped != NULL) {
+        PyErr_Clear();
+        found = PyObject_GetAttr(((StandIn *)self)->wrapped, name);
+    }
+    return found;
+}
+
+static PyObject *
+stand_in_repr(PyObject *self)
+{
+    return PyObject_Repr(((StandIn *)self)->wrapped);
+}
+
+/* As of a function: a copy is the same, and a pickle is a name. */
+static PyObject *
+stand_in_reduce(PyObject *self, PyObject *Py_UNUSED(unused))
+{
+    return PyObject_GetAttrString(self, "__qualname__");
+}
+
+static PyMethodDef stand_in_methods[] = {
+    {"__reduce__", stand_in_reduce, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+/* `isinstance` is asked by asgiref and `inspect` in every hand-off: a function says yes at once. */
+static PyObject *
+stand_in_class(PyObject *self, void *Py_UNUSED(unused))
+{
+    PyObject *wrapped = ((StandIn *)self)->wrapped;
+    return Py_NewRef(wrapped == NULL ? (PyObject *)Py_TYPE(self) : (PyObject *)Py_TYPE(wrapped));
+}
+
+static PyGetSetDef stand_in_attributes[] = {
+    {"__class__", stand_in_class, NULL, NULL, NULL},
+    {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+PyTypeObject StandIn_Type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "tracer._native.StandIn",
+    .tp_basicsize = sizeof(StandIn),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL |
+                Py_TPFLAGS_METHOD_DESCRIPTOR | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .tp_dealloc = stand_in_dealloc,
+    .tp_traverse = stand_in_traverse,
+    .tp_clear = stand_in_clear,
+    .tp_call = PyVectorcall_Call,
+    .tp_vectorcall_offset = offsetof(StandIn, call),
+    .tp_descr_get = stand_in_bind,
+    .tp_getattro = stand_in_getattro,
+    .tp_repr = stand_in_repr,
+    .tp_methods = stand_in_methods,
+    .tp_getset = stand_in_attributes,
+    .tp_dictoffset = offsetof(StandIn, dict),
+    .tp_weaklistoffset = offsetof(StandIn, weakrefs),
+};

@@ -1,0 +1,179 @@
+"""The exporting process: `python -m tracer.export.process`, started by an agent.
+
+It makes spans and metrics of what workers recorded, reads messages from its standard input
+to their end and writes what became of them to its standard output, a line of JSON each
+time. It is nicer than the server it belongs to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from tracer.export import messages
+from tracer.export.limiting import Limits
+from tracer.export.meter import Meter
+from tracer.export.outlets import make_outlets
+from tracer.export.sending import Sender, make_exporters
+from tracer.export.spans import Spans
+from tracer.exporting import CONSOLE, aim, read_settings
+from tracer.metering import read_metrics
+
+if TYPE_CHECKING:
+    from tracer.export.outlets import Outlet
+    from tracer.exporting import Settings
+    from tracer.metering import MetricSettings
+
+_IN, _PRINTED = 0, 1
+_READ: Final = 1 << 20
+_METRICS_ENDING_S: Final = 3.0
+_LEAVING_S: Final = 20.0
+_NICER: Final = 10
+_OF_METRICS: Final = frozenset({"tracer.export.meter", "tracer.export.sending"})
+
+
+class Export:
+    """Messages in; spans and metrics out, where there is somewhere to send them."""
+
+    def __init__(self, out: int) -> None:
+        """Do neither yet; what became of traces is written to descriptor `out`."""
+        self._out = out
+        self._spans: Spans | None = None
+        self._meter: Meter | None = None
+        self._sender: Sender | None = None
+        self.error: str | None = None
+        self.metrics_error: str | None = None
+
+    def draw(self, settings: Settings, outlets: list[Outlet], *, sheds: bool) -> None:
+        """Make spans; `sheds` where metrics are made too."""
+        self._spans = Spans(settings, outlets, self.tell, sheds=sheds)
+
+    def measure(self, settings: MetricSettings, exporters: list[Any]) -> None:
+        """Make metrics."""
+        self._sender = Sender(exporters, settings.timeout_s, self.tell)
+        self._meter = Meter(settings, self._sender, exemplars=self._spans is not None)
+
+    def run(self) -> None:
+        """Read to the end."""
+        reader = messages.Reader()
+        while True:
+            patience = self._meter.tick() if self._meter is not None else None
+            if not select.select([_IN], [], [], patience)[0]:
+                continue
+            content = os.read(_IN, _READ)
+            if not content:
+                break
+            for message in reader.feed(content):
+                if self._meter is not None:
+                    self._meter.take(message)
+                if self._spans is not None:
+                    self._spans.take(message)
+        if self._meter is not None:
+            self._meter.close()
+        if self._spans is not None:
+            self._spans.close()
+        if self._sender is not None:
+            self._sender.close(_METRICS_ENDING_S)
+        self.tell()
+
+    def hurry(self) -> None:
+        """The agent has ended: what is left is sent, if that is soon."""
+        if self._spans is not None:
+            self._spans.hurry()
+
+    def tell(self) -> None:
+        """Write how many traces became what."""
+        told: dict[str, Any] = {"error": None}
+        spans, sender = self._spans, self._sender
+        if spans is not None:
+            told |= spans.tally()
+            if told["failed_traces"]:
+                unread = "a timeline could not be read" if spans.refused else None
+                told["error"] = unread or self.error
+        if sender is not None:
+            told["metrics"] = {
+                "exports": sender.exports,
+                "failed_exports": sender.failed,
+                "error": self.metrics_error if sender.failed else None,
+            }
+        with contextlib.suppress(OSError):
+            os.write(self._out, json.dumps(told).encode() + b"\n")
+
+
+def _set_apart(*, printed: bool) -> int:
+    """Keep what is printed apart from what we tell; return where we do."""
+    out = os.dup(_PRINTED)
+    path = os.environ.get(CONSOLE) if printed else None
+    mode = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    opened = os.open(path or os.devnull, mode, 0o600)
+    os.dup2(opened, _PRINTED)
+    os.close(opened)
+    return out
+
+
+def _leave_with_the_agent(export: Export) -> None:
+    """End a while after the pipe's other end was closed: a backend that is away holds nobody up."""
+    poller = select.poll()
+    poller.register(_IN, 0)  # POLLHUP comes unasked
+    poller.poll()
+    export.hurry()
+    time.sleep(_LEAVING_S)
+    os._exit(1)
+
+
+class _Heard(logging.Handler):
+    """Keeps the last that an exporter complained of; the log of an agent isn't for floods."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.export: Export | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Remember a complaint."""
+        if self.export is None:
+            return
+        said = " ".join(record.getMessage().split())[:300]
+        if "metric" in record.name or record.name in _OF_METRICS:
+            self.export.metrics_error = said
+        else:
+            self.export.error = said
+
+
+def main() -> int:
+    """Read the environment, then messages."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    with contextlib.suppress(OSError):
+        os.nice(_NICER)
+    heard = _Heard()
+    logging.basicConfig(handlers=[heard], force=True)
+    spans, _ = read_settings(os.environ)
+    metrics, _ = read_metrics(os.environ)
+    named = (*(spans.exporters if spans else ()), *(metrics.exporters if metrics else ()))
+    aim(os.environ)
+    out = _set_apart(printed="console" in named)
+    outlets = make_outlets(spans.exporters, Limits()) if spans is not None else []
+    exporters = make_exporters(metrics.exporters) if metrics is not None else []
+    if not outlets and not exporters:
+        sys.stderr.write(f"tracer: no exporter of {', '.join(named)} can be used\n")
+        return 2
+    heard.export = export = Export(out)
+    if spans is not None and outlets:
+        export.draw(spans, outlets, sheds=bool(exporters))
+    if metrics is not None and exporters:
+        export.measure(metrics, exporters)
+    threading.Thread(target=_leave_with_the_agent, args=(export,), daemon=True).start()
+    export.run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

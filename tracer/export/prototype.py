@@ -1,0 +1,136 @@
+"""A trace's message made once a shape: for each request only what changes is set in it."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans
+
+from tracer.analysis.drawn import Drawn, extra_span
+from tracer.analysis.span_root import SLOWEST, slowest
+from tracer.layers import HOP_PHASES
+from tracer.span_ids import span_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tracer.analysis.spans import Span
+
+_SPANS: Final = 20_000
+"""So many spans may the prototypes have that are kept; the least used go first."""
+
+_BYTES: Final = 8
+
+
+class Prototype:
+    """The message of one shape's spans, and the places in it that change."""
+
+    def __init__(self, drawn: Drawn, append: Callable[[Any, Span, bytes], None]) -> None:
+        """Make it from a request of the shape; `append` adds a span to a message."""
+        self.message = ScopeSpans()
+        spans = drawn._replace(extras=(), lost=None).trace().spans
+        for one in spans:
+            append(self.message.spans, one, b"")
+        self.spans = list(self.message.spans)
+        root, *below = self.spans
+        shape = drawn.shape
+        own = len(shape.plan.own)
+        # Layers, unattributed and after come first among the root's figures.
+        numbers = [one.value for one in root.attributes if one.value.WhichOneof("value")]
+        figures = len(spans[0].figures)
+        changing = numbers[len(numbers) - figures :]
+        self.breakdown, self.figures = changing[: figures - own], changing[figures - own :]
+        self.slowest = next(one.value for one in root.attributes if one.key == SLOWEST)
+        self.hops: list[tuple[int, int, Any]] = []
+        self.events: list[Any] = []
+        for plan, message, said in zip(shape.spans, below, spans[1:], strict=True):
+            values = [one.value for one in message.attributes][len(said.said) :]
+            self.figures += values[: len(plan.figures)]
+            self.events += message.events
+            if plan.hop is not None:
+                seen = [n for n, there in enumerate(shape.observed[plan.hop]) if there]
+                places = [*seen, len(HOP_PHASES)]
+                rest = values[len(plan.figures) :]
+                self.hops += [(plan.hop, n, value) for n, value in zip(places, rest, strict=True)]
+        self.masks = [one.mask for one in shape.spans]
+        self.parents = [one.parent for one in shape.spans]
+
+    def fill(self, drawn: Drawn) -> None:
+        """Put a request in; whoever is there is overwritten."""
+        trace_id = drawn.trace_id.to_bytes(2 * _BYTES, "big")
+        root, *below = self.spans
+        root_id = drawn.root_id
+        root.trace_id, root.span_id = trace_id, root_id.to_bytes(_BYTES, "big")
+        if drawn.parent_id is not None:
+            root.parent_span_id = drawn.parent_id.to_bytes(_BYTES, "big")
+        root.start_time_unix_nano, root.end_time_unix_nano = drawn.start_ns, drawn.end_ns
+        self.slowest.string_value = slowest(drawn.layers)
+        for value, number in zip(self.breakdown, _breakdown(drawn), strict=True):
+            value.int_value = number
+        ids = [span_id(root_id, mask).to_bytes(_BYTES, "big") for mask in self.masks]
+        ids.append(root.span_id)  # where a parent of `NO_PARENT` finds it
+        for message, own, parent, start, end in zip(
+            below, ids, self.parents, drawn.starts, drawn.ends, strict=False
+        ):
+            message.trace_id = trace_id
+            message.span_id = own
+            message.parent_span_id = ids[parent]
+            message.start_time_unix_nano = start
+            message.end_time_unix_nano = end
+        for value, number in zip(self.figures, drawn.figures, strict=True):
+            value.int_value = number
+        for event, instant in zip(self.events, drawn.events, strict=True):
+            event.time_unix_nano = instant
+        hops = drawn.hops
+        for hop, place, value in self.hops:
+            value.int_value = hops[hop][place]
+
+
+class Prototypes:
+    """Those used of late, by shape and facts."""
+
+    def __init__(self, append: Callable[[Any, Span, bytes], None]) -> None:
+        """Keep none yet; `append` adds a span with its trace's id to a message."""
+        self._append = append
+        self._kept: OrderedDict[tuple[object, ...], Prototype] = OrderedDict()
+        self._spans = 0
+
+    def encode(self, drawn: Drawn) -> tuple[bytes, int]:
+        """Return a request's spans as `ScopeSpans.spans`, and how many there are."""
+        if drawn.lost is not None:
+            several = ScopeSpans()
+            for one in drawn.trace().spans:
+                self._append(several.spans, one, drawn.trace_id.to_bytes(2 * _BYTES, "big"))
+            return several.SerializeToString(), len(several.spans)
+        made = self._of(drawn)
+        made.fill(drawn)
+        content: bytes = made.message.SerializeToString()
+        if not drawn.extras:
+            return content, len(made.spans)
+        more = ScopeSpans()
+        for extra in drawn.extras:
+            masked = made.masks[extra.holder] if extra.holder >= 0 else 0
+            parent = span_id(drawn.root_id, masked) if masked else drawn.root_id
+            one = extra_span(extra, drawn.root_id, parent)
+            self._append(more.spans, one, drawn.trace_id.to_bytes(2 * _BYTES, "big"))
+        return content + more.SerializeToString(), len(made.spans) + len(drawn.extras)
+
+    def _of(self, drawn: Drawn) -> Prototype:
+        # The shape itself is in the key: so nothing else can come to have its address.
+        key = (drawn.shape, drawn.facts, drawn.parent_id is None)
+        made = self._kept.get(key)
+        if made is not None:
+            self._kept.move_to_end(key)
+            return made
+        made = self._kept[key] = Prototype(drawn, self._append)
+        self._spans += len(made.spans)
+        while self._spans > _SPANS and len(self._kept) > 1:
+            _, old = self._kept.popitem(last=False)
+            self._spans -= len(old.spans)
+        return made
+
+
+def _breakdown(drawn: Drawn) -> list[int]:
+    *_, unattributed = drawn.layers
+    return [*drawn.layers, unattributed, drawn.after_ns]

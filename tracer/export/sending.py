@@ -1,0 +1,101 @@
+"""Metrics on their way out: the SDK's exporters, handed our figures as the SDK's data."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry.sdk.metrics.export import MetricExportResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from opentelemetry.sdk.metrics.export import MetricsData
+
+_GROUP: Final = "opentelemetry_metrics_exporter"
+_AWAY_S: Final = 2.0
+_MILLIS: Final = 1_000
+
+_logger = logging.getLogger(__name__)
+
+
+def make_exporters(names: Sequence[str]) -> list[Any]:
+    """Return an exporter for each name of an entry point that can be used."""
+    found = []
+    for name in names:
+        try:
+            (entry,) = entry_points(group=_GROUP, name=name)
+            found.append(entry.load()())
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others work
+            _logger.warning("no metrics exporter %s (%s)", name, error)
+    return found
+
+
+class Sender:
+    """Exports from a thread of its own, one after the other.
+
+    All figures are cumulative, so a backend that is away or slow loses none: what can't be
+    sent is left out, and the next says it all.
+    """
+
+    def __init__(
+        self, exporters: Sequence[Any], timeout_s: float, told: Callable[[], None]
+    ) -> None:
+        """Send through each of `exporters`; `told` is called after each export."""
+        self.exports = self.failed = 0
+        self._exporters, self._timeout_s, self._told = exporters, timeout_s, told
+        self._changed = threading.Condition()
+        self._next: MetricsData | None = None
+        self._sending = self._ending = self._away = False
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def offer(self, data: MetricsData) -> None:
+        """Have figures sent; those that wait still are told by these as well."""
+        with self._changed:
+            self._next = data
+            self._changed.notify_all()
+
+    def close(self, timeout_s: float) -> None:
+        """Wait for what is on its way; a backend that was away last isn't waited for as long."""
+        deadline = time.monotonic() + (min(timeout_s, _AWAY_S) if self._away else timeout_s)
+        with self._changed:
+            self._ending = True
+            self._changed.notify_all()
+            while (self._next is not None or self._sending) and time.monotonic() < deadline:
+                self._changed.wait(max(deadline - time.monotonic(), 0))
+        for one in self._exporters:
+            try:
+                one.shutdown()
+            except Exception as error:  # noqa: BLE001 - it is over either way
+                _logger.warning("a metrics exporter could not be ended (%s)", error)
+        self._thread.join(1.0)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while self._next is None and not self._ending:
+                    self._changed.wait()
+                data, self._next = self._next, None
+                if data is None:
+                    return
+                self._sending = True
+            sent = [self._send(one, data) for one in self._exporters]
+            arrived = all(sent)
+            with self._changed:
+                self._sending, self._away = False, not arrived
+                self.exports += arrived
+                self.failed += not arrived
+                self._changed.notify_all()
+            self._told()
+
+    def _send(self, exporter: Any, data: MetricsData) -> bool:
+        try:
+            result = exporter.export(data, timeout_millis=self._timeout_s * _MILLIS)
+        except Exception as error:  # noqa: BLE001 - an exporter's failure is a lost export, no more
+            _logger.warning("metrics were not exported (%s)", error)
+            return False
+        return result is MetricExportResult.SUCCESS

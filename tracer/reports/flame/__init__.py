@@ -1,0 +1,1 @@
+"""A flame in the formats of its readers: one file a format."""

@@ -1,0 +1,124 @@
+"""The mapped memory of a worker's ring: takes a frame where there is room for it.
+
+In C where the accelerator is there; what stands here is the same in Python.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Final
+
+from tracer.accelerator import native
+from tracer.clock import now
+from tracer.ring_layout import (
+    ALIGN,
+    FRAME,
+    FRAMES,
+    HEAD,
+    PAGE,
+    REQUESTS,
+    SENT,
+    TAIL,
+    WANTED,
+    WRAP,
+    WRITTEN,
+)
+
+if TYPE_CHECKING:
+    import mmap
+    from array import array
+
+TAKEN: Final = 0
+DROPPED: Final = 1
+UNREAD: Final = 2
+"""Taken, but nothing was read for so long that an agent should have come round."""
+LEAVE: Final = 3
+"""The reader wants the next frames in another ring."""
+
+_NEGLECT_NS: Final = 1_000_000_000
+_POPULATE_WRITE: Final = 23  # MADV_POPULATE_WRITE, Linux 5.14
+
+
+class PureRingMemory:
+    """Where frames go; `sent` and `written` are the process's counts so far, of all its rings."""
+
+    __slots__ = ("_capacity", "_guarded", "_memory", "_read_ns", "_tail", "head", "sent", "words",
+                 "written")  # fmt: skip
+
+    def __init__(self, memory: mmap.mmap, capacity: int, sent: int, written: int) -> None:
+        """Write into `memory`, which holds `capacity` bytes of frames, from their beginning on."""
+        self._memory = memory
+        self._capacity = capacity
+        self.words = memoryview(memory).cast("Q")
+        self.sent, self.written = sent, written
+        self.head = self._tail = 0
+        self._guarded = True
+        self._read_ns = now()
+
+    def put(self, kind: int, frame: bytes | None, number: int, counts: array[int]) -> int:
+        """Write a frame and move the head; without a frame a timeline is only counted.
+
+        `number` is 0 for what is no timeline. Raise `OSError` where the memory is there no more.
+        """
+        words, fits = self.words, False
+        if number:
+            self.sent = number
+        if frame is not None:
+            fits = self._append(kind, frame, number)
+        self.show(counts)
+        words[HEAD] = self.head
+        words[SENT] = self.sent
+        words[WRITTEN] = self.written
+        if words[WANTED]:
+            return LEAVE
+        if not fits:
+            return DROPPED
+        return UNREAD if now() - self._read_ns > _NEGLECT_NS else TAKEN
+
+    def _append(self, kind: int, frame: bytes, number: int) -> bool:
+        memory, length = self._memory, len(frame)
+        size = -(-(FRAME.size + length) // ALIGN) * ALIGN
+        offset = self.head % self._capacity
+        to_end = self._capacity - offset
+        start, needed = FRAMES + offset, size
+        if size > to_end:
+            self.touch(start, FRAME.size)
+            start, needed = FRAMES, to_end + size
+        self.touch(start, min(size, self._capacity))
+        tail = self.words[TAIL]
+        if tail != self._tail:
+            self._tail, self._read_ns = tail, now()
+        if needed > self._capacity - (self.head - tail) or size > self._capacity // 2:
+            return False
+        if size > to_end:
+            FRAME.pack_into(memory, FRAMES + offset, WRAP, 0, 0)
+        memory[start + FRAME.size : start + FRAME.size + length] = frame
+        FRAME.pack_into(memory, start, length, kind, number)
+        self.head += needed
+        self.written += number > 0
+        return True
+
+    def show(self, counts: array[int]) -> None:
+        """Show how many requests there were."""
+        self.words[REQUESTS : REQUESTS + len(counts)] = counts
+
+    def touch(self, start: int, size: int) -> None:
+        """Have the pages of a range there; raise `OSError` where they can't be."""
+        if self._guarded:
+            begin = start // PAGE * PAGE
+            try:
+                self._memory.madvise(_POPULATE_WRITE, begin, start + size - begin)
+            except OSError as error:
+                if error.errno != errno.EINVAL:
+                    raise
+                self._guarded = False  # an older kernel can't say: as it was allocated, then
+
+
+if TYPE_CHECKING or native is None:
+    RingMemory = PureRingMemory
+else:
+    RingMemory = native.RingMemory
+    native.ring_layout(
+        FRAMES, FRAME.size, ALIGN, PAGE, HEAD, SENT, WRITTEN, TAIL, WANTED, REQUESTS, WRAP,
+        TAKEN, DROPPED, UNREAD, LEAVE, _NEGLECT_NS,
+    )  # fmt: skip
