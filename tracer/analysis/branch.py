@@ -22,7 +22,7 @@ Kind = Literal[
 one of Django's own, `run` what whoever asked for a hand-off ran in it, `loose` what is
 nobody's within the application: server, event loop, unattributed."""
 
-_IDLE: Final = frozenset({TURN, "timer granularity", None})
+IDLE: Final = frozenset({TURN, "timer granularity", None})
 """Details of event loop time with nobody to blame."""
 
 
@@ -95,14 +95,14 @@ def _side_by_side(segments: Sequence[Segment], numbers: Sequence[int]) -> Iterat
 
 
 def _event_loop(segments: Sequence[Segment], numbers: Sequence[int]) -> Iterator[Branch]:
-    idle = [number for number in numbers if segments[number].detail in _IDLE]
+    idle = [number for number in numbers if segments[number].detail in IDLE]
     if not idle:
         yield from _side_by_side(segments, numbers)
         return
     around = Branch("loose", _owner(segments[idle[0]]), numbers[0], numbers[0])
     for number in numbers:
         owner = _owner(segments[number])
-        if owner.detail not in _IDLE:
+        if owner.detail not in IDLE:
             around.within.append(Branch("loose", owner, number, number + 1, own=[number]))
             around.last = number + 1
             continue

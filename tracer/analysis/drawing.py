@@ -8,21 +8,25 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from tracer.analysis.branch import Branch
+from tracer.analysis.busy import Found
 from tracer.analysis.drawn import Drawn, Extra
 from tracer.analysis.garbage import collect
 from tracer.analysis.plan import NOBODY
+from tracer.analysis.span_levels import told
+from tracer.analysis.span_plan import NO_PARENT
+from tracer.analysis.taken import Taken
 from tracer.analysis.telling import others
 from tracer.analysis.told import Stretches, Told
 from tracer.layers import HOP_PHASES, LAYERS, Owner
 from tracer.span_ids import mask
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from tracer.analysis.batch import Batch, Shapes
-    from tracer.analysis.busy import Found, Log
+    from tracer.analysis.busy import Log
     from tracer.analysis.plan import Book
     from tracer.analysis.span_levels import Level
     from tracer.analysis.span_root import Facts
@@ -43,15 +47,6 @@ class Origin(NamedTuple):
     offset_ns: int
 
 
-class Taken(NamedTuple):
-    """What others ran: in which segment of a request's shape, since its start, and who."""
-
-    segment: int
-    low: int
-    high: int
-    culprit: str | None
-
-
 class Sketch:
     """Requests of one batch whose shapes are known, on their way to spans."""
 
@@ -67,8 +62,8 @@ class Sketch:
         self._batch, self._shapes, self._level = batch, shapes, level
         self._places, self._chosen = places, chosen
         self._base = shapes.bounds[np.array(places, np.int64)].astype(np.int64)
-        self._taken: list[list[Taken]] = [[] for _ in places]
-        self._lost: list[dict[int, int]] = [{} for _ in places]
+        self._taken = self._late = Taken.nothing(len(places))
+        self._text: Callable[[int], str | None] = str
 
     def odd(self, book: Book) -> set[int]:
         """Return the numbers of requests that a garbage collection makes odd."""
@@ -120,7 +115,12 @@ class Sketch:
             none,
             start,
         )
-        self._note(found, request, where, book)
+        of, place = request[found.stretch], where[found.stretch]
+        some, ends = place >= 0, place < 0
+        count = len(self._places)
+        self._taken = Taken(count, of[some], place[some], Found(*(one[some] for one in found)))
+        self._late = Taken(count, of[ends], -1 - place[ends], Found(*(one[ends] for one in found)))
+        self._text = book.text
 
     def _stretches(self) -> tuple[tuple[Ints, Ints, Ints, Ints], Ints]:
         """Return all stretches on whose thread others may run, and which each is.
@@ -139,16 +139,6 @@ class Sketch:
             parts.append((request, instants[low + base], instants[high + base], on, where))
         columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
         return (columns[0], columns[1], columns[2], columns[3]), columns[4]
-
-    def _note(self, found: Found, request: Ints, where: Ints, book: Book) -> None:
-        for stretch, low, high, culprit in zip(*(column.tolist() for column in found), strict=True):
-            number, place = int(request[stretch]), int(where[stretch])
-            if place >= 0:
-                self._taken[number].append(Taken(place, low, high, book.text(culprit)))
-            else:
-                hop = -1 - place
-                lost = self._lost[number]
-                lost[hop] = lost.get(hop, 0) + high - low
 
     def draw(self, origins: Sequence[Origin], odd: set[int]) -> dict[int, Drawn]:
         """Return what is drawn by the requests' places in the batch, without the odd ones."""
@@ -174,14 +164,11 @@ class Sketch:
         low, high = instants[base + shape.low], instants[base + shape.high]
         spent = np.zeros((len(members), len(shape.low) + 1), np.int64)
         spent[:, :-1] = high - low
-        for row, number in enumerate(members):
-            for one in self._taken[number]:
-                spent[row, one.segment] -= one.high - one.low
+        taken, of = self._taken.among(members)
+        place, length = self._taken.place[taken], self._taken.length[taken]
+        np.subtract.at(spent, (of, place), length)
         layers = _by_layer(spent, shape)
-        for row, number in enumerate(members):
-            layers[row, _LOOP] += sum(
-                one.high - one.low for one in self._taken[number] if one.segment < shape.within
-            )
+        np.add.at(layers[:, _LOOP], of, np.where(place < shape.within, length, 0))
         ends = (instants[base[:, 0] + shape.end] + zero[:, 0]).tolist()
         after = (instants[base[:, 0] + shape.finish] + zero[:, 0]).tolist()
         columns = (
@@ -192,9 +179,10 @@ class Sketch:
             self._hops(shape, members, base),
             layers.tolist(),
         )
+        beside = self._beside(members, shape, zero[:, 0])
         found = []
         for row, (number, head) in enumerate(zip(members, heads, strict=True)):
-            extras, lost = self._extras(number, shape, int(zero[row, 0]))
+            extras, lost = beside[row]
             starts, lasts, events, figures, hops, by_layer = (column[row] for column in columns)
             origin = origins[number]
             found.append(
@@ -215,41 +203,44 @@ class Sketch:
         np.add.at(spent, (rows, shape.cut_cell), length)
         found = np.zeros((len(members), count, _PHASES + 1), np.int64)
         found[:, :, :_PHASES] = spent.reshape(len(members), count, _PHASES)
-        for row, number in enumerate(members):
-            for hop, ns in self._lost[number].items():
-                found[row, hop, _PHASES] = ns
+        late, of = self._late.among(members)
+        np.add.at(found[:, :, _PHASES], (of, self._late.place[late]), self._late.length[late])
         return found.tolist()
 
-    def _extras(
-        self, number: int, shape: SpanShape, zero: int
-    ) -> tuple[list[Extra], dict[int, int] | None]:
-        """Return spans of who had the loop, or only how long where they get none."""
-        taken = self._taken[number]
-        if not taken:
-            return [], None
-        taken.sort()
-        lost: Counter[int] = Counter()
-        extras: list[Extra] = []
+    def _beside(
+        self, members: list[int], shape: SpanShape, zero: Ints
+    ) -> list[tuple[list[Extra], dict[int, int] | None]]:
+        """Return spans of who had the loop, and how long of those without, by holder."""
+        taken = self._taken
+        rows, of = taken.among(members)
+        lost = np.zeros((len(members), len(shape.spans) + 1), np.int64)
+        np.add.at(lost, (of, shape.holder[taken.place[rows]]), taken.length[rows])
+        found: list[tuple[list[Extra], dict[int, int] | None]] = []
+        for row, number in enumerate(members):
+            extras = self._extras(number, shape, int(zero[row]))
+            left = lost[row]
+            for one in extras:
+                left[one.holder] -= one.end_ns - one.start_ns
+            some = np.flatnonzero(left)
+            holders = np.where(some == len(shape.spans), NO_PARENT, some)
+            pairs = zip(holders.tolist(), left[some].tolist(), strict=True)
+            found.append((extras, dict(pairs) or None))
+        return found
+
+    def _extras(self, number: int, shape: SpanShape, zero: int) -> list[Extra]:
+        rows = self._taken.of(number)
+        place, who = self._taken.place[rows], self._taken.who[rows]
+        low, high = self._taken.low[rows], self._taken.high[rows]
         seen: Counter[str | None] = Counter()
-        for one in taken:
-            holder = int(shape.holder[one.segment])
-            if self._level == "layers":
-                lost[holder] += one.high - one.low
-                continue
-            owner = Owner("event_loop", one.culprit)
-            masked = mask("loose", "event_loop", one.culprit, "", seen[one.culprit])
-            seen[one.culprit] += 1
-            extras.append(
-                Extra(
-                    holder,
-                    Branch("loose", owner, 0, 0),
-                    _section(shape, holder),
-                    masked,
-                    one.low + zero,
-                    one.high + zero,
-                )
-            )
-        return extras, dict(lost) or None
+        extras: list[Extra] = []
+        for one in told((high - low).tolist(), self._level):
+            culprit, holder = self._text(int(who[one])), int(shape.holder[place[one]])
+            branch = Branch("loose", Owner("event_loop", culprit), 0, 0)
+            masked = mask("loose", "event_loop", culprit, "", seen[culprit])
+            seen[culprit] += 1
+            begin, end = int(low[one]) + zero, int(high[one]) + zero
+            extras.append(Extra(holder, branch, _section(shape, holder), masked, begin, end))
+        return extras
 
 
 _LOOP: Final = LAYERS.index("event_loop")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tracer.analysis.span_plan import SELF
+from tracer.analysis.span_plan import NO_PARENT, SELF
 from tracer.analysis.span_root import (
     SLOWEST,
     Facts,
@@ -16,7 +15,7 @@ from tracer.analysis.span_root import (
     root_name,
     slowest,
 )
-from tracer.analysis.span_words import attributes_of, name_of
+from tracer.analysis.span_words import LAYER, attributes_of, name_of
 from tracer.analysis.spans import LOOP_FIGURE, Span, Trace, phase_name
 from tracer.layers import HOP_PHASES
 from tracer.span_ids import span_id
@@ -75,6 +74,7 @@ class Drawn(NamedTuple):
         figures, events = iter(self.figures), iter(self.events)
         plan = self.shape.plan
         own = [(one.name, next(figures)) for one in plan.own]
+        own, more = with_loss(own, None, self.lost_of(NO_PARENT))
         said = (
             *fact_attributes(self.facts),
             *count_attributes(self.shape.counts),
@@ -87,14 +87,15 @@ class Drawn(NamedTuple):
             self.start_ns,
             self.end_ns,
             said,
-            (*layer_figures(self.layers, self.after_ns), *own),
+            (*layer_figures(self.layers, self.after_ns), *own, *more),
             server=True,
             failed=failed(self.facts),
         )
         ids = [span_id(self.root_id, one.mask) for one in plan.spans]
         ids.append(self.root_id)  # where a parent of `NO_PARENT` finds it
         for place, one in enumerate(plan.spans):
-            numbers = list(islice(figures, len(one.figures)))
+            named = [(figure.name, next(figures)) for figure in one.figures]
+            own, more = with_loss(named, layer_of(one), self.lost_of(place))
             yield Span(
                 ids[place],
                 ids[one.parent],
@@ -102,16 +103,15 @@ class Drawn(NamedTuple):
                 self.starts[place],
                 self.ends[place],
                 one.attributes,
-                (*self._figures(place, one, numbers), *self.hop_figures(one)),
+                (*own, *self.hop_figures(one), *more),
                 tuple((event.name, next(events)) for event in one.events),
             )
         for extra in self.extras:
             yield extra_span(extra, self.root_id, ids[extra.holder])
 
-    def _figures(self, place: int, one: SpanPlan, numbers: list[int]) -> list[tuple[str, int]]:
-        named = [(figure.name, ns) for figure, ns in zip(one.figures, numbers, strict=True)]
-        lost = (self.lost or {}).get(place, 0)
-        return named if not lost else with_loss(named, one, lost)
+    def lost_of(self, place: int) -> int:
+        """Return what the loop's others took from a span without one of their own."""
+        return 0 if self.lost is None else self.lost.get(place, 0)
 
     def hop_figures(self, one: SpanPlan) -> list[tuple[str, int]]:
         """Return what a hand-off's span says of its phases."""
@@ -127,16 +127,33 @@ class Drawn(NamedTuple):
         return [*found, (LOOP_FIGURE, numbers[_PHASES])]
 
 
-def with_loss(named: list[tuple[str, int]], one: SpanPlan, lost: int) -> list[tuple[str, int]]:
-    """Return figures of a span that the event loop took time from without a span of its own."""
-    (_, own), *parts = named
-    layer = next((value for name, value in one.attributes if name == "tracer.layer"), None)
-    if layer == "event_loop":
-        return [(SELF, own + lost), *parts]
-    sums = dict(parts) or {_part(str(layer)): own}
+Named = list[tuple[str, int]]
+
+
+def with_loss(own: Named, layer: str | None, lost: int) -> tuple[Named, Named]:
+    """Add to a span's own figures what others had of the loop, `lost` ns, without a span.
+
+    Return the figures, and those that it has because of that alone. `layer` is the span's.
+    """
+    if not lost:
+        return own, []
+    (_, whole), *parts = own
+    whole += lost
     loop = _part("event_loop")
-    sums[loop] = sums.get(loop, 0) + lost
-    return [(SELF, own + lost), *sums.items()]
+    if any(name == loop for name, _ in parts):
+        added = [(name, ns + lost if name == loop else ns) for name, ns in parts]
+        return [(SELF, whole), *added], []
+    if layer == "event_loop":
+        return [(SELF, whole), *parts], []
+    more = [(loop, lost)]
+    if not parts and layer is not None:
+        more.insert(0, (_part(layer), whole - lost))
+    return [(SELF, whole), *parts], more
+
+
+def layer_of(one: SpanPlan) -> str | None:
+    """Return whose layer a span's own time is."""
+    return next((str(value) for name, value in one.attributes if name == LAYER), None)
 
 
 def _part(layer: str) -> str:

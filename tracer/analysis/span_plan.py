@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tracer.analysis.blame import like
+from tracer.analysis.branch import IDLE
 from tracer.analysis.onion import grow
-from tracer.analysis.span_levels import fold
+from tracer.analysis.span_levels import fold, told
 from tracer.analysis.span_words import attributes_of, hop_attributes, name_of
 from tracer.span_ids import mask
 
@@ -91,32 +93,57 @@ class TracePlan:
 def plan_trace(sections: Sections, level: Level) -> TracePlan:
     """Return the spans of a request at a level of detail; the root isn't among them."""
     window, after = list(sections.window), list(sections.after)
-    made = TracePlan([*window, *after], len(window), len(after), hops=list(sections.crossings))
-    maker = _Maker(made)
+    runs = _runs(sections.beside, sections.end_ns) if level != "layers" else []
+    every = [*window, *after, *chain.from_iterable(runs)]
+    made = TracePlan(every, len(window), len(after), hops=list(sections.crossings))
+    maker = _Maker(made, level)
     main = [one for one in sections.crossings if not one.beside]
-    tree = fold(grow(window, [one for one in main if not one.after]), level, whole=False)
+    tree = maker.fold(window, [one for one in main if not one.after], 0, whole=False)
     made.own = maker.figures(tree, 0, None)
     maker.below(tree, NO_PARENT, 0)
+    offset = len(window)
     if after:
         late = [one for one in main if one.end_ns > sections.end_ns]
-        maker.add(fold(grow(after, late), level, whole=True), len(window), "after")
-    if level != "layers":
-        beside = [one for one in sections.crossings if one.beside]
-        for run in _runs(sections.beside, sections.end_ns):
-            offset = len(made.segments)
-            made.segments += run
-            begun = {(one.detail, one.start_ns) for one in run if one.layer == "handoff"}
-            mine = [one for one in beside if (one.site, one.start_ns) in begun]
-            maker.add(fold(grow(run, mine), level, whole=True), offset, "beside")
+        maker.add(maker.fold(after, late, offset), offset, "after")
+    beside = [one for one in sections.crossings if one.beside]
+    offset += len(after)
+    for run in runs:
+        begun = {(one.detail, one.start_ns) for one in run if one.layer == "handoff"}
+        mine = [one for one in beside if (one.site, one.start_ns) in begun]
+        maker.add(maker.fold(run, mine, offset), offset, "beside")
+        offset += len(run)
     return made
+
+
+def _culprits(segments: Sequence[Segment], level: Level) -> list[int]:
+    """Return the segments in which somebody had the loop that get a span of their own."""
+    every = [
+        number
+        for number, one in enumerate(segments)
+        if one.layer == "event_loop" and one.detail not in IDLE
+    ]
+    return [every[place] for place in told([segments[one].duration_ns for one in every], level)]
 
 
 class _Maker:
     """Puts spans into a plan, parents first."""
 
-    def __init__(self, plan: TracePlan) -> None:
-        self._plan = plan
+    def __init__(self, plan: TracePlan, level: Level) -> None:
+        self._plan, self._level = plan, level
+        self._culprits = _culprits(plan.segments, level)
         self._seen: Counter[tuple[str, ...]] = Counter()
+
+    def fold(
+        self,
+        segments: Sequence[Segment],
+        crossings: Sequence[Crossing],
+        offset: int,
+        *,
+        whole: bool = True,
+    ) -> Kept:
+        """Return the spans of segments that are the plan's from `offset` on."""
+        culprits = {number - offset for number in self._culprits}
+        return fold(grow(segments, crossings), self._level, culprits, whole=whole)
 
     def add(self, kept: Kept, offset: int, section: str) -> None:
         """Add a tree that hangs from the root."""

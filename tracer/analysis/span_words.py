@@ -16,6 +16,8 @@ HANDOFF_BUCKETS: Final = (0, 2, 5, 10, 20, 50, 100)
 """Upper ends; Jaeger finds tags only by equality."""
 
 _TITLES: Final = {"after": "after the response", "beside": "beside the request"}
+LAYER: Final = "tracer.layer"
+
 _LOOSE: Final = {"event_loop": "event loop", "server": "server", "network": "network"}
 _DRF: Final = frozenset(
     {
@@ -58,7 +60,7 @@ def attributes_of(branch: Branch, section: str) -> tuple[tuple[str, Value], ...]
     owner = branch.owner
     found: list[tuple[str, Value]] = []
     if branch.kind != "whole":
-        found.append(("tracer.layer", owner.layer))
+        found.append((LAYER, owner.layer))
         if owner.detail and branch.kind != "hop phase":
             found.append(("tracer.detail", owner.detail))
         if owner.part:

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans
 
-from tracer.analysis.drawn import Drawn, extra_span
+from tracer.analysis.drawn import Drawn, extra_span, layer_of, with_loss
 from tracer.analysis.span_root import SLOWEST, slowest
 from tracer.layers import HOP_PHASES
 from tracer.span_ids import span_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
 
+    from tracer.analysis.span_plan import Figure
     from tracer.analysis.spans import Span
 
 _SPANS: Final = 20_000
@@ -41,12 +42,16 @@ class Prototype:
         figures = len(spans[0].figures)
         changing = numbers[len(numbers) - figures :]
         self.breakdown, self.figures = changing[: figures - own], changing[figures - own :]
+        self._losses = [_loss(root, None, shape.plan.own, self.figures)]
+        self._added: list[tuple[Any, int]] = []
         self.slowest = next(one.value for one in root.attributes if one.key == SLOWEST)
         self.hops: list[tuple[int, int, Any]] = []
         self.events: list[Any] = []
         for plan, message, said in zip(shape.spans, below, spans[1:], strict=True):
             values = [one.value for one in message.attributes][len(said.said) :]
-            self.figures += values[: len(plan.figures)]
+            mine = values[: len(plan.figures)]
+            self.figures += mine
+            self._losses.append(_loss(message, layer_of(plan), plan.figures, mine))
             self.events += message.events
             if plan.hop is not None:
                 seen = [n for n, there in enumerate(shape.observed[plan.hop]) if there]
@@ -85,6 +90,27 @@ class Prototype:
         hops = drawn.hops
         for hop, place, value in self.hops:
             value.int_value = hops[hop][place]
+        if drawn.lost is not None:
+            self._lose(drawn.lost)
+
+    def content(self) -> bytes:
+        """Return the message as it was filled."""
+        content: bytes = self.message.SerializeToString()
+        for attributes, count in self._added:
+            del attributes[count:]
+        self._added.clear()
+        return content
+
+    def _lose(self, lost: dict[int, int]) -> None:
+        for place, ns in lost.items():
+            attributes, changing, more = self._losses[place + 1]
+            before = changing[0].int_value
+            for value in changing:
+                value.int_value += ns
+            if more:
+                self._added.append((attributes, len(attributes)))
+                for name, of_lost in more:
+                    attributes.add(key=name).value.int_value = ns if of_lost else before
 
 
 class Prototypes:
@@ -98,14 +124,9 @@ class Prototypes:
 
     def encode(self, drawn: Drawn) -> tuple[bytes, int]:
         """Return a request's spans as `ScopeSpans.spans`, and how many there are."""
-        if drawn.lost is not None:
-            several = ScopeSpans()
-            for one in drawn.trace().spans:
-                self._append(several.spans, one, drawn.trace_id.to_bytes(2 * _BYTES, "big"))
-            return several.SerializeToString(), len(several.spans)
         made = self._of(drawn)
         made.fill(drawn)
-        content: bytes = made.message.SerializeToString()
+        content = made.content()
         if not drawn.extras:
             return content, len(made.spans)
         more = ScopeSpans()
@@ -129,6 +150,15 @@ class Prototypes:
             _, old = self._kept.popitem(last=False)
             self._spans -= len(old.spans)
         return made
+
+
+def _loss(
+    message: Any, layer: str | None, figures: Iterable[Figure], values: Sequence[Any]
+) -> tuple[Any, list[Any], list[tuple[str, int]]]:
+    """Return which of a span's figures a nanosecond lost changes, and which it adds."""
+    own, more = with_loss([(one.name, 0) for one in figures], layer, 1)
+    changing = [value for value, (_, changed) in zip(values, own, strict=True) if changed]
+    return message.attributes, changing, more
 
 
 def _breakdown(drawn: Drawn) -> list[int]:
