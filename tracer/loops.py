@@ -157,6 +157,9 @@ def _create_task(recorder: Recorder, original: Callable[..., Any]) -> Callable[.
 
 
 def _call_soon(original: Callable[..., Any]) -> Callable[..., Any]:
+    if native is not None:
+        return functools.update_wrapper(native.soon(original, CURRENT), original)
+
     def call_soon(callback: Any, *args: Any, context: Any = None) -> Any:
         if context is not None:
             timeline = context.get(CURRENT)

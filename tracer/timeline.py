@@ -90,8 +90,9 @@ ROOT: Final = 0
 """The track in which the server calls the application."""
 
 if native is not None:
-    _codes = (ENTER, EXIT, STEP, YIELD, DONE, SUBMIT, SUBMITTED, RUN, RUN_ON, RAN, NOTIFIED)
-    native.codes(*_codes, MARK_LIMIT, HARD_LIMIT)
+    _steps = (ENTER, EXIT, STEP, YIELD, DONE)
+    _hops = (SUBMIT, SUBMITTED, RUN, RUN_ON, RAN, NOTIFIED, READY, HOP, HOP_END)
+    native.codes(*_steps, *_hops, MARK_LIMIT, HARD_LIMIT)
 
 
 class Timeline(Marks):

@@ -148,13 +148,13 @@ def _steps(
         while True:
             future = send(None) if thrown is None else coroutine.throw(thrown)
             mark(timeline, YIELD, id(future))
-            if timeline.children:
+            waits = None if timeline.handing == here else waiting
+            if timeline.handing == here:
+                timeline.handing = 0
+            elif timeline.children:
                 _mark_awaited(timeline, future, track)
-            waits = waiting if timeline.handing != here else None
             if waits is not None:
                 waits.begin()
-            else:
-                timeline.handing = 0
             thrown = None
             try:
                 yield future

@@ -108,7 +108,30 @@ asker(PyObject *ours)
     return NULL;
 }
 
-/* site(known, ours, function, name_attribute): what `tracer.sites` has for this hand-off, or None. */
+/* What `tracer.sites` has for a hand-off of a function: a new reference, or NULL and no error. */
+PyObject *
+known_site(PyObject *known, PyObject *ours, PyObject *function, PyObject *name_attribute)
+{
+    PyObject *what = optional_attr(function, name_attribute);
+    if (what == NULL) {
+        PyObject *ran = optional_attr(function, dunder_code);
+        what = ran == NULL ? NULL : PyLong_FromVoidPtr(ran);
+        Py_XDECREF(ran);
+    }
+    PyCodeObject *code = what == NULL ? NULL : asker(ours);
+    PyObject *number = code == NULL ? NULL : PyLong_FromVoidPtr(code);
+    PyObject *key = number == NULL ? NULL : PyTuple_Pack(2, number, what);
+    PyObject *found = key == NULL ? NULL : PyDict_GetItemWithError(known, key);
+    Py_XINCREF(found);
+    PyErr_Clear();
+    Py_XDECREF(key);
+    Py_XDECREF(number);
+    Py_XDECREF(code);
+    Py_XDECREF(what);
+    return found;
+}
+
+/* site(known, ours, function, name_attribute): the same, or None. */
 PyObject *
 native_site(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
 {
@@ -116,22 +139,7 @@ native_site(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count
         PyErr_SetString(PyExc_TypeError, "site(known, ours, function, name_attribute)");
         return NULL;
     }
-    PyObject *what = optional_attr(args[2], args[3]);
-    if (what == NULL) {
-        PyObject *ran = optional_attr(args[2], dunder_code);
-        what = ran == NULL ? NULL : PyLong_FromVoidPtr(ran);
-        Py_XDECREF(ran);
-    }
-    PyCodeObject *code = what == NULL ? NULL : asker(args[1]);
-    PyObject *number = code == NULL ? NULL : PyLong_FromVoidPtr(code);
-    PyObject *key = number == NULL ? NULL : PyTuple_Pack(2, number, what);
-    PyObject *found = key == NULL ? NULL : PyDict_GetItemWithError(args[0], key);
-    Py_XINCREF(found);
-    PyErr_Clear();
-    Py_XDECREF(key);
-    Py_XDECREF(number);
-    Py_XDECREF(code);
-    Py_XDECREF(what);
+    PyObject *found = known_site(args[0], args[1], args[2], args[3]);
     return found == NULL ? Py_NewRef(Py_None) : found;
 }
 

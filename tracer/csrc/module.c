@@ -56,7 +56,7 @@ static PyObject *
 native_codes(PyObject *Py_UNUSED(module), PyObject *args)
 {
     int64_t *const places[] = {&ENTER, &EXIT, &STEP, &YIELD, &DONE, &SUBMIT, &SUBMITTED,
-                               &RUN, &RUN_ON, &RAN, &NOTIFIED, &MARK_LIMIT, &HARD_LIMIT};
+                               &RUN, &RUN_ON, &RAN, &NOTIFIED, &READY, &HOP, &HOP_END, &MARK_LIMIT, &HARD_LIMIT};
     Py_ssize_t count = (Py_ssize_t)(sizeof(places) / sizeof(*places));
     if (PyTuple_GET_SIZE(args) != count) {
         return PyErr_Format(PyExc_TypeError, "%zd integers, please", count);
@@ -85,6 +85,12 @@ native_poked(PyObject *Py_UNUSED(module), PyObject *args)
     return native_stand_in(poked_call, args);
 }
 
+static PyObject *
+native_soon(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    return native_stand_in(soon_call, args);
+}
+
 static PyMethodDef native_methods[] = {
     {"enter", (PyCFunction)(void (*)(void))native_enter, METH_FASTCALL, NULL},
     {"leave", (PyCFunction)(void (*)(void))native_leave, METH_FASTCALL, NULL},
@@ -93,6 +99,7 @@ static PyMethodDef native_methods[] = {
     {"run_hop", (PyCFunction)(void (*)(void))native_run_hop, METH_FASTCALL, NULL},
     {"begins", (PyCFunction)(void (*)(void))native_begins, METH_FASTCALL, NULL},
     {"executed", native_executed, METH_VARARGS, NULL},
+    {"asked", native_asked, METH_VARARGS, NULL},
     {"site", (PyCFunction)(void (*)(void))native_site, METH_FASTCALL, NULL},
     {"scope", native_scope, METH_VARARGS, NULL},
     {"turn", native_turn, METH_VARARGS, NULL},
@@ -101,6 +108,7 @@ static PyMethodDef native_methods[] = {
     {"restored", native_restored, METH_VARARGS, NULL},
     {"worked", native_worked, METH_VARARGS, NULL},
     {"poked", native_poked, METH_VARARGS, NULL},
+    {"soon", native_soon, METH_VARARGS, NULL},
     {"codes", native_codes, METH_VARARGS, NULL},
     {"ring_layout", native_ring_layout, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
@@ -128,7 +136,7 @@ PyInit__native(void)
     if (module == NULL) {
         return NULL;
     }
-    if (asks_prepare() && steps_prepare() && turns_prepare() && hops_prepare() &&
+    if (asks_prepare() && asked_prepare() && steps_prepare() && turns_prepare() && hops_prepare() &&
         PyType_Ready(&StandIn_Type) == 0 && register_type(module, "Marks", &Marks_Type) &&
         register_type(module, "Log", &Log_Type) &&
         register_type(module, "RingMemory", &RingMemory_Type) &&

@@ -123,6 +123,19 @@ optional_attr(PyObject *object, PyObject *name)
     return found;
 }
 
+/* What an object has for an attribute, or what `wrapped` has: without an error on the way, since
+   asgiref and `inspect` ask every callable for what none of them has. */
+static inline PyObject *
+attr_or_wrapped(PyObject *object, PyObject *name, PyObject *wrapped)
+{
+    PyObject *found = _PyObject_GenericGetAttrWithDict(object, name, NULL, 1);
+    if (found == NULL && !PyErr_Occurred()) {
+        found = wrapped != NULL ? PyObject_GetAttr(wrapped, name)
+                                : PyObject_GenericGetAttr(object, name);
+    }
+    return found;
+}
+
 /* A new reference to the timeline that a context variable holds, or NULL; sets no error. */
 static inline Marks *
 current_marks(PyObject *variable)
@@ -151,20 +164,25 @@ PyObject *native_run_hop(PyObject *module, PyObject *const *args, Py_ssize_t cou
 PyObject *native_begins(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *restored_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names);
 PyObject *worked_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names);
+PyObject *soon_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names);
 PyObject *poked_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names);
 
 PyObject *native_ring_layout(PyObject *module, PyObject *args);
 PyObject *native_executed(PyObject *module, PyObject *args);
+PyObject *native_asked(PyObject *module, PyObject *args);
+PyObject *known_site(PyObject *known, PyObject *ours, PyObject *function, PyObject *name_attribute);
 PyObject *native_site(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *stand_in_new(vectorcallfunc call, PyObject *wrapped);
 
 bool turns_prepare(void);
 bool asks_prepare(void);
+bool asked_prepare(void);
 bool hops_prepare(void);
 bool steps_prepare(void);
 
 /* Codes of `tracer.timeline`; given at import, so there is one list of them. */
-extern int64_t ENTER, EXIT, STEP, YIELD, DONE, SUBMIT, SUBMITTED, RUN, RUN_ON, RAN, NOTIFIED;
+extern int64_t ENTER, EXIT, STEP, YIELD, DONE, SUBMIT, SUBMITTED, RUN, RUN_ON, RAN, NOTIFIED, READY;
+extern int64_t HOP, HOP_END;
 extern int64_t MARK_LIMIT, HARD_LIMIT;
 
 #endif

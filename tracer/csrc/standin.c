@@ -118,13 +118,7 @@ stand_in_bind(PyObject *self, PyObject *instance, PyObject *Py_UNUSED(type))
 static PyObject *
 stand_in_getattro(PyObject *self, PyObject *name)
 {
-    PyObject *found = PyObject_GenericGetAttr(self, name);
-    if (found == NULL && PyErr_ExceptionMatches(PyExc_AttributeError) &&
-        ((StandIn *)self)->wrapped != NULL) {
-        PyErr_Clear();
-        found = PyObject_GetAttr(((StandIn *)self)->wrapped, name);
-    }
-    return found;
+    return attr_or_wrapped(self, name, ((StandIn *)self)->wrapped);
 }
 
 static PyObject *

@@ -172,11 +172,12 @@ step_yielded(Steps *steps, PyObject *future)
     Marks *marks = (Marks *)steps->timeline;
     int64_t thread = this_thread();
     marks_push(marks, YIELD, now_ns(), thread, (int64_t)(uintptr_t)future);
-    note_awaited(steps, future);
     if (marks->handing == thread) {
         marks->handing = 0;
+        return;
     }
-    else if (steps->waiting != NULL) {
+    note_awaited(steps, future);
+    if (steps->waiting != NULL) {
         steps->waits = 1;
         waiting_begins((Waiting *)steps->waiting);
     }

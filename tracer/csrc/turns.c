@@ -6,7 +6,7 @@
 
 static PyObject *callback_name, *context_name, *get_name, *opened_name, *busy_name, *name_name;
 static PyObject *self_name, *get_coro_name, *cr_code_name, *code_name;
-static PyObject *qualname_name, *callbacks_name;
+static PyObject *qualname_name, *callbacks_name, *context_word;
 static PyObject *self_pipe;
 
 /* How asyncio's loop notices that another thread has woken it: its own turn. */
@@ -162,6 +162,40 @@ timed_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names
     return result;
 }
 
+/* Borrowed: the context that a callback is to run in, where it was given as a keyword. */
+static PyObject *
+given_context(PyObject *const *args, size_t nargsf, PyObject *names)
+{
+    Py_ssize_t count = names == NULL ? 0 : PyTuple_GET_SIZE(names);
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *value = args[PyVectorcall_NARGS(nargsf) + i];
+        if (PyContext_CheckExact(value) &&
+            PyUnicode_Compare(PyTuple_GET_ITEM(names, i), context_word) == 0) {
+            return value;
+        }
+    }
+    return NULL;
+}
+
+/* A loop's `call_soon` while a task waits: whose callback is ready now is marked. */
+PyObject *
+soon_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
+{
+    StandIn *soon = (StandIn *)self;
+    PyObject *context = given_context(args, nargsf, names);
+    if (context != NULL && PyVectorcall_NARGS(nargsf)) {
+        PyObject *timeline = PyObject_CallMethodOneArg(context, get_name, soon->variable);
+        PyObject *task = is_marks(timeline) ? optional_attr(args[0], self_name) : NULL;
+        if (task != NULL) {
+            marks_now((Marks *)timeline, READY, (int64_t)(uintptr_t)task);
+        }
+        Py_XDECREF(task);
+        Py_XDECREF(timeline);
+        PyErr_Clear();
+    }
+    return PyObject_Vectorcall(soon->wrapped, args, nargsf, names);
+}
+
 /* `call_soon` and its like: the callback, at place `number`, is given to `other` to run. */
 static PyObject *
 scheduled_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
@@ -262,7 +296,8 @@ turns_prepare(void)
     code_name = PyUnicode_InternFromString("__code__");
     qualname_name = PyUnicode_InternFromString("__qualname__");
     callbacks_name = PyUnicode_InternFromString("callbacks");
-    return self_name && get_coro_name && cr_code_name && code_name && qualname_name &&
+    context_word = PyUnicode_InternFromString("context");
+    return context_word && self_name && get_coro_name && cr_code_name && code_name && qualname_name &&
            callbacks_name && callback_name && context_name && get_name && opened_name && busy_name && name_name &&
            self_pipe;
 }

@@ -55,6 +55,9 @@ _last_ran: dict[int, int] = {}
 
 def _sync_to_async(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
     sites = Sites(recorder)
+    asked = sites.asked(original, CURRENT, functools.partial(_site, sites))
+    if asked is not None:
+        return mark_coroutine_function(functools.update_wrapper(asked, original))
 
     @functools.wraps(original)
     def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807
