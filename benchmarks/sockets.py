@@ -8,6 +8,7 @@ one with several, for throughput.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import subprocess
@@ -22,7 +23,9 @@ import numpy as np
 
 from benchmarks.export import Discarding
 from benchmarks.machine import ROOT, cores, cpu_ns, pinned
+from benchmarks.peers import INTERFACE, PEER, SINK
 from benchmarks.stats import TAIL, difference, ratio
+from benchmarks.venvs import PeerError, python_of
 from tracer.agent.session import Session, open_session
 from tracer.experiment.load import LoadPlan, run_load
 from tracer.experiment.servers import Server
@@ -32,12 +35,11 @@ if TYPE_CHECKING:
     from benchmarks.options import Options
 
 SERVERS: Final = {
-    "wsgi": "{python} -m gunicorn demo_site.wsgi --workers 1",
-    "asgi": (
-        "{python} -m gunicorn demo_site.asgi:application --workers 1 "
-        "-k uvicorn_worker.UvicornWorker"
-    ),
+    "wsgi": "{python} -m gunicorn {module}:application --workers 1",
+    "asgi": "{python} -m gunicorn {module}:application --workers 1 -k uvicorn_worker.UvicornWorker",
 }
+_BESIDE: Final = "otel"
+"""The peer that is measured beside us, exporting as well."""
 TARGET: Final = "/test/"
 _CONNECTIONS: Final = 8
 _WARMUP: Final = 2 * _CONNECTIONS
@@ -110,12 +112,11 @@ def run(options: Options) -> dict[str, Any]:
     """Return the figures of both interfaces."""
     found: dict[str, Any] = {"schema": "tracer.benchmark.sockets/1", "connections": _CONNECTIONS}
     for interface in options.interfaces:
-        command = SERVERS[interface].format(python=sys.executable)
-        found[interface] = _interface(command, options)
+        found[interface] = _interface(interface, options)
     return found
 
 
-def _interface(command: str, options: Options) -> dict[str, Any]:
+def _interface(interface: str, options: Options) -> dict[str, Any]:
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-"))
         stack.enter_context(pinned(cores()[1]))
@@ -126,14 +127,15 @@ def _interface(command: str, options: Options) -> dict[str, Any]:
         exporting = stack.enter_context(
             open_session(elsewhere, export=passed_on({OTLP: receiver.url}))
         )
-        off = _start(command, None, stack)
-        on = _start(command, session, stack)
-        out = _start(command, exporting, stack)
-        sides = (off, on, out)
+        off = _start(interface, None, stack)
+        on = _start(interface, session, stack)
+        out = _start(interface, exporting, stack)
+        peer, without = _start_peer(interface, receiver.url, options, stack)
+        sides = (off, on, out, *([peer] if peer is not None else []))
         for number in range(options.socket_rounds):
             for side in sides if number % 2 else reversed(sides):
                 side.round(options.socket_seconds)
-        for side in (on, out):
+        for side in sides:
             side.server.stop()
             if side.session is not None:
                 side.session.close()
@@ -157,14 +159,43 @@ def _interface(command: str, options: Options) -> dict[str, Any]:
             **exported,
             "ratio_throughput": ratio(np.array(out.throughput), np.array(off.throughput)),
         },
+        "peer": {"failed": without}
+        if peer is None
+        else {
+            "title": importlib.import_module(f"benchmarks.peers.{_BESIDE}").TITLE,
+            **peer.figures(),
+            "ratio_throughput": ratio(np.array(peer.throughput), np.array(off.throughput)),
+        },
     }
 
 
-def _start(command: str, session: Session | None, stack: contextlib.ExitStack) -> _Side:
+def _start_peer(
+    interface: str, sink: str, options: Options, stack: contextlib.ExitStack
+) -> tuple[_Side | None, str]:
+    """Return a server with the peer in it, or why there is none."""
+    if not options.peers:
+        return None, "not asked for"
+    try:
+        python = python_of(_BESIDE)
+    except (PeerError, OSError, subprocess.SubprocessError) as error:
+        return None, f"can't be installed: {error}"
+    told = {PEER: _BESIDE, INTERFACE: interface, SINK: sink}
+    return _start(interface, None, stack, (str(python), "benchmarks.peers.site", told)), ""
+
+
+def _start(
+    interface: str,
+    session: Session | None,
+    stack: contextlib.ExitStack,
+    how: tuple[str, str, dict[str, str]] | None = None,
+) -> _Side:
+    """Start a server; `how` is interpreter, module and environment where they are others."""
+    python, module, told = how or (sys.executable, f"demo_site.{interface}", {})
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    environment = {**os.environ, "PYTHONPATH": path}
+    environment = {**os.environ, "PYTHONPATH": path, **told}
     if session is not None:
         environment = session.environment(environment)
+    command = SERVERS[interface].format(python=python, module=module)
     with pinned(cores()[0]):
         server = stack.enter_context(Server(command, environment=environment))
     assert server.wait_ready(TARGET) == 200, "the demo doesn't answer"  # noqa: PLR2004

@@ -135,26 +135,24 @@ def _sockets(found: dict[str, Any]) -> str:
         )
         caught_up = f"caught up in {ms(found[interface]['catch_up_ns'])}"
         rows.append([title, "ratio", *ratios, caught_up])
-        rows += _exported(title, found[interface].get("exported"))
+        exported, peer = found[interface]["exported"], found[interface]["peer"]
+        if exported.get("exported") is not None:
+            arrived = exported["exported"] / exported["sent"]
+            lost = f"{share(1 - arrived, 2)} of traces"
+            rows.append([title, "traced and exported", *_beside(exported), lost])
+        if "failed" not in peer:
+            rows.append([title, f"{peer['title']} alone", *_beside(peer), ""])
     return table(head, rows)
 
 
-def _exported(title: str, figures: dict[str, Any] | None) -> list[list[str]]:
-    """Return the side whose traces were exported; last comes what of them did not arrive."""
-    if figures is None or figures.get("exported") is None:
-        return []
-    arrived = figures["exported"] / figures["sent"]
+def _beside(figures: dict[str, Any]) -> list[str]:
+    """Return what is told of a side, its throughput beside that of the untraced one."""
     throughput = interval(figures["ratio_throughput"], "{:.3f}".format)
     return [
-        [
-            title,
-            "traced and exported",
-            us(figures["p50_ns"]),
-            us(figures["p99_ns"]),
-            f"{number(figures['throughput'])}/s ({throughput})",
-            us(figures["cpu_ns"]),
-            f"{share(1 - arrived, 2)} of traces",
-        ]
+        us(figures["p50_ns"]),
+        us(figures["p99_ns"]),
+        f"{number(figures['throughput'])}/s ({throughput})",
+        us(figures["cpu_ns"]),
     ]
 
 

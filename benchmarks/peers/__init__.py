@@ -15,6 +15,9 @@ PEERS: Final = ("otel", "elastic", "sentry", "ddtrace", "pyinstrument", "viztrac
 
 SINK: Final = "BENCHMARK_SINK"
 SCRATCH: Final = "BENCHMARK_SCRATCH"
+PEER: Final = "BENCHMARK_PEER"
+INTERFACE: Final = "BENCHMARK_INTERFACE"
+"""What `benchmarks.peers.site` serves."""
 
 
 def sink() -> str:
