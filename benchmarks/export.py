@@ -114,6 +114,7 @@ class Discarding:
             """Reads and answers."""
 
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
 
             def do_POST(self) -> None:
                 """Read to the end, say that all is well."""
