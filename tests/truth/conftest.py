@@ -7,6 +7,11 @@ from tests.truth.runs import Run
 _runs: dict[tuple[str, ...], Run] = {}
 
 
+def pytest_runtest_setup(item):
+    if getattr(item, "execution_count", 1) > 1:
+        _runs.clear()
+
+
 @pytest.fixture(scope="session")
 def run_of(tmp_path_factory):
     """Give the run of a server with a stack; each is made once."""
