@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from tracer.analysis.fold import VERSION, Folder, Row
 from tracer.analysis.tally import Tallies
-from tracer.sinks.evidence import NEWEST, batch_of, next_of, timelines
+from tracer.sinks.evidence import NEWEST, batch_of, in_portions, next_of, timelines
 from tracer.sinks.file import RecordingError
 from tracer.sinks.tallies import read_tallies, write_tally
 from tracer.sinks.unpacked import Unpacked
@@ -131,7 +131,7 @@ def conclude_rest(
     folder, unpacked = Folder(tallies), Unpacked()
     return [
         row
-        for _, found in timelines(database, after)
+        for _, found in in_portions(timelines(database, after))
         for row in folder.fold(batch_of(database, found, unpacked), workers)
     ]
 
@@ -150,7 +150,7 @@ def _redo(database: sqlite3.Connection, workers: Mapping[int, Worker]) -> int:
     database.execute("DELETE FROM request")
     database.execute("DELETE FROM tally")
     conclusions, unpacked = Conclusions(), Unpacked()
-    for first, found in timelines(database):
+    for first, found in in_portions(timelines(database)):
         conclusions.add(first, batch_of(database, found, unpacked), workers)
         conclusions.step(database, workers, unpacked, ending=True)
         conclusions.written()

@@ -8,11 +8,11 @@ import numpy as np
 
 from tracer import frames
 from tracer.analysis.batch import Batch
-from tracer.sinks.packing import together, unpack_occupancy, unpack_timelines
+from tracer.sinks.packing import joined, together, unpack_occupancy, unpack_timelines
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 NEWEST: Final = (1 << 62) - 1
 """Beyond the id of every timeline."""
+
+_AT_ONCE: Final = 200_000
+"""So many marks are concluded together: for few timelines numpy's calls cost more than their work."""
 
 _NOBODY: Final = np.zeros((0, 5), np.int64)
 _LONGEST_NS: Final = 1 << 44
@@ -56,6 +59,21 @@ def timelines(database: sqlite3.Connection, after: int = 0) -> Iterator[tuple[in
     if rows:
         first = max(after, packed) + 1
         yield first, together([(worker, blob) for worker, blob in rows])
+
+
+def in_portions(several: Iterable[tuple[int, Timelines]]) -> Iterator[tuple[int, Timelines]]:
+    """Give timelines that follow one another in fewer and larger portions."""
+    waiting: list[Timelines] = []
+    first = marks = 0
+    for number, found in several:
+        first = first if waiting else number
+        waiting.append(found)
+        marks += len(found.marks)
+        if marks >= _AT_ONCE:
+            yield first, joined(waiting)
+            waiting, marks = [], 0
+    if waiting:
+        yield first, joined(waiting)
 
 
 def next_of(

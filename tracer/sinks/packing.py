@@ -66,6 +66,17 @@ def together(several: Sequence[tuple[int, bytes]]) -> Timelines:
     return Timelines([head for head, _ in split], [w for w, _ in several], marks, bounds)
 
 
+def joined(several: Sequence[Timelines]) -> Timelines:
+    """Return timelines of several packs as if they had been of one."""
+    lengths = np.concatenate([np.diff(one.bounds) for one in several])
+    return Timelines(
+        [head for one in several for head in one.heads],
+        [worker for one in several for worker in one.workers],
+        np.concatenate([one.marks for one in several]),
+        np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]),
+    )
+
+
 def pack_timelines(found: Timelines) -> bytes:
     """Pack timelines."""
     heads = b"".join(head + bytes(-len(head) % _WIDTH) for head in found.heads)
