@@ -46,13 +46,18 @@ class Drawing:
     def data(self, steps: Names, most: int = MOST) -> dict[str, Any]:
         """Return it for the scripts, with the largest rectangles; their steps go into `steps`.
 
-        The layers are drawn in any case: their sums are the request's.
+        `layers` are the nanoseconds of each, whether drawn or not: they sum to all there is.
         """
+        layers: dict[str, int] = {}
+        for one in self.rectangles:
+            if not one.depth:
+                layers[one.step.layer] = layers.get(one.step.layer, 0) + one.a_ns
         largest = sorted(self.rectangles, key=lambda one: (one.depth > 0, -one.width))[:most]
         kept = sorted(largest, key=lambda one: (one.x, one.depth))
         return {
             "name": self.name,
             "kind": self.kind,
+            "layers": layers,
             "hidden": len(self.rectangles) - len(kept),
             "rectangles": [
                 [one.x, one.width, one.depth, steps.place(one.step), one.a_ns, one.b_ns]

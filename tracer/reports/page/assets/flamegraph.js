@@ -57,7 +57,7 @@ function together(matches) {
 function flameLegend(picture, place, found) {
   const left = picture.views[place].hidden;
   return h("div", {},
-    found.compares ? changesLegend(picture.names) : layersLegend(found, picture.views.length === 1),
+    found.compares ? changesLegend(picture.names) : layersLegend(picture.views[place].layers, picture.views.length === 1),
     left ? h("p", { class: "remark" }, `${plural(left, "level")} too short to be seen ${left === 1 ? "is" : "are"} left out.`) : null);
 }
 
@@ -66,10 +66,8 @@ function changesLegend([a, b]) {
   return h("ul", { class: "legend" }, mark(LONGER, `longer in ${b} than in ${a}`), mark(SHORTER, `shorter in ${b}`), h("li", {}, "means per request, as wide as in the longer of both"));
 }
 
-function layersLegend(found, means) {
-  const sums = {};
-  for (const one of found.rows[0] ?? []) sums[one.name] = (sums[one.name] ?? 0) + one.a;
-  return [layerSums(sums, "This picture by layer"), h("ul", { class: "legend" }, means ? h("li", {}, "means per request") : null, h("li", {}, "paler: Python functions"), h("li", {}, "hatched: waiting"))];
+function layersLegend(layers, means) {
+  return [layerSums(layers, "This picture by layer"), h("ul", { class: "legend" }, means ? h("li", {}, "means per request") : null, h("li", {}, "paler: Python functions"), h("li", {}, "hatched: waiting"))];
 }
 
 // The same in figures, for whoever reads no picture: levels by what they had themselves.
