@@ -72,11 +72,7 @@ def test_the_page_has_each_sides_flames_and_their_difference(compared):
     names = " ".join(step[0] for step in steps)
     assert "demo_site.views" in names
     assert "rest_framework.views:APIView.dispatch" in names
-    first = {
-        step for picture in pictures[1:3] for view in picture["views"]
-        for *_, depth, step, _a, _b in view["rectangles"] if depth == 0
-    }  # fmt: skip
-    layers = {steps[step][0] for step in first}
+    layers = {layer for one in pictures[1:3] for layer in one["views"][0]["layers"]}
     assert {"server", "handler", "handoff", "middleware", "view", "network"} <= layers
 
 

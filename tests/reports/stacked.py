@@ -68,3 +68,8 @@ def written(path, document, every, flames):
     view = view_of(document, sides, "", flames)
     write_page(path, "stacked", [view])
     return view
+
+
+def rows(view):
+    """The rectangles of a view, those in short written out."""
+    return [one if len(one) > 4 else [*one, one[1], 0] for one in view["rectangles"]]

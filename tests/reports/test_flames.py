@@ -8,7 +8,7 @@ import json
 import pytest
 
 from tests.flame.pictures import Tree, name
-from tests.reports.stacked import LOAD, comparison, measured, report, taken, without_a_thread
+from tests.reports.stacked import LOAD, comparison, measured, report, rows, taken, without_a_thread
 from tracer.analysis.summary import report_document
 from tracer.reports.page import flames as flames_module
 from tracer.reports.page.flames import ROOM, Stacked, flames_of
@@ -18,7 +18,7 @@ from tracer.stackframes import EXACT, SAMPLED, Stretch
 
 def drawn_in(picture, steps, view=-1):
     found = {}
-    for _x, _width, depth, step, ns, _b in picture["views"][view]["rectangles"]:
+    for _x, _width, depth, step, ns, _b in rows(picture["views"][view]):
         if depth == 0:
             found[steps[step][0]] = found.get(steps[step][0], 0) + ns
     return found
@@ -62,7 +62,7 @@ def test_a_difference_has_both_sides_figures():
     steps = document["steps"]
     changed = {
         (steps[step][0].partition(";")[0], a_ns, b_ns)
-        for *_, step, a_ns, b_ns in first["views"][0]["rectangles"]
+        for *_, step, a_ns, b_ns in rows(first["views"][0])
         if a_ns != b_ns
     }
     assert changed == {

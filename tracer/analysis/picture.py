@@ -53,7 +53,7 @@ def of_request(request: Request, stacks: Stacks) -> Picture:
         intervals = request.duration_ns // max(stacks.interval_ns, 1)
         notes.append(
             f"it lasted only {intervals} sampling intervals: below the layers this is a rough "
-            "picture, which several requests of its route added up make a better one"
+            "picture; several requests of its route, added up, make a better one"
         )
     folded = fold([pieces])
     return Picture(

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from tests.flame.pictures import HOSTILE, LOOP, POOL, US, compared, many, one
 from tests.reports.pages import DATA
+from tests.reports.stacked import rows
 from tracer.reports.flame.collapsed import collapsed
 from tracer.reports.flame.html import page
 from tracer.reports.flame.perfetto import perfetto
@@ -177,8 +178,10 @@ def test_the_page_has_the_figures_of_the_picture():
     picture = one()
     told = page(picture)
     document = json.loads(DATA.search(told)[1])
-    layers = {}
-    for _x, _width, depth, step, ns, _b in document["views"][-1]["rectangles"]:
-        if depth == 0:
-            layers[document["steps"][step][0]] = ns
-    assert layers == picture.request.layers
+    for view in (document["views"][0], document["views"][-1]):
+        layers = {}
+        for _x, _width, depth, step, ns, _b in rows(view):
+            if depth == 0:
+                name = document["steps"][step][0]
+                layers[name] = layers.get(name, 0) + ns
+        assert layers == view["layers"] == picture.request.layers

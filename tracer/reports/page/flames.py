@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Document = dict[str, Any]
 
-ROOM: Final = 250_000
+ROOM: Final = 200_000
 """So many characters may the flame graphs of a page take; the smallest levels go first."""
 
 _MOST: Final = (4_000, 2_000, 1_000, 500, 250, 100, 50)

@@ -1,7 +1,8 @@
 """A flame as rectangles, as the page's scripts draw it.
 
 A rectangle is `[x, width, depth, step, a_ns, b_ns]`; `x` and `width` are nanoseconds, `step` is
-a place in a table of `[name, layer, kind, where]`.
+a place in a table of `[name, layer, kind, where]`. The last two are left out where they are
+the width and nothing.
 """
 
 from __future__ import annotations
@@ -34,6 +35,11 @@ class Rectangle(NamedTuple):
     a_ns: int
     b_ns: int = 0
 
+    def data(self, steps: Names) -> list[int]:
+        """Return it as a row of integers."""
+        row = [self.x, self.width, self.depth, steps.place(self.step)]
+        return row if (self.a_ns, self.b_ns) == (self.width, 0) else [*row, self.a_ns, self.b_ns]
+
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
@@ -59,10 +65,7 @@ class Drawing:
             "kind": self.kind,
             "layers": layers,
             "hidden": len(self.rectangles) - len(kept),
-            "rectangles": [
-                [one.x, one.width, one.depth, steps.place(one.step), one.a_ns, one.b_ns]
-                for one in kept
-            ],
+            "rectangles": [one.data(steps) for one in kept],
         }
 
 

@@ -26,6 +26,7 @@ function penFor(canvas, wide, height) {
   }
   const pen = canvas.getContext("2d");
   pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+  pen.globalAlpha = 1;
   pen.clearRect(0, 0, wide, height);
   return pen;
 }

@@ -122,7 +122,7 @@ function flameView(shown, steps, names, { selected }) {
 // Rows are levels, in order; a step is said once and pointed to by its number.
 function levels({ kind, rectangles }, steps) {
   const found = { all: [], rows: [], from: Infinity, to: 0, kind, compares: kind === "difference" };
-  for (const [at, ns, depth, step, a, b] of rectangles) {
+  for (const [at, ns, depth, step, a = ns, b = 0] of rectangles) {
     const [name, layer, level, where] = steps[step];
     const row = (found.rows[depth] ??= []);
     const one = { place: found.all.length, index: row.length, at, ns, depth, step, a, b, name, layer, kind: level, where };
@@ -157,7 +157,7 @@ function fitting(one, room) {
   const name = nameOf(one);
   if (name.length <= room) return name;
   if (room < 3) return "";
-  const end = one.kind === "layer" || one.kind === "wait" ? name : short(ranThere(name), one.kind === "owner" ? 1 : 2);
+  const end = one.kind === "layer" || one.kind === "wait" ? name : short(ranThere(name), one.kind === "owner" && one.layer === "middleware" ? 1 : 2);
   return end.length <= room ? end : `${end.slice(0, room - 1)}…`;
 }
 

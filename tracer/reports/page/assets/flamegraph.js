@@ -76,7 +76,7 @@ function flameTable(picture, steps) {
   const two = view.kind === "difference";
   const own = new Map();
   const open = [];
-  for (const [, , depth, step, a, b] of view.rectangles) {
+  for (const [, ns, depth, step, a = ns, b = 0] of view.rectangles) {
     for (const [number, sign] of [[step, 1], [depth ? open[depth - 1] : undefined, -1]]) {
       if (number === undefined) continue;
       const [one, other] = own.get(number) ?? [0, 0];
