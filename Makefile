@@ -14,7 +14,7 @@ help:
 	@echo "make demo | test | bench | soak | lint | clean   (PYTHON=python3.12 to choose the interpreter)"
 
 demo: venv
-	$(BIN)/tracer compare --json build/demo/comparison.json --html build/demo/report.html --record build/demo
+	$(BIN)/tracer compare --flame --json build/demo/comparison.json --html build/demo/report.html --record build/demo
 
 # What measures time has the machine to itself; all else shares it, and waits a third of the time.
 # Two thousand tests on real clocks: a machine that stalls for a moment fails one. It may try again,

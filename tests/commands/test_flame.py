@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from tests.commands.test_report import Done, write
 from tests.flame.pictures import Tree, name
+from tests.reports.pages import data_in
 from tracer import frames, stackframes
 from tracer.commands import main
 from tracer.sinks.file import RecordingError
@@ -174,6 +175,56 @@ def test_an_output_that_cannot_be_written_is_named(recording, tmp_path):
     target = tmp_path / "no" / "such" / "folder"
     assert "cannot be written" in refused(flame(recording, "--output", target))
     assert "recording itself" in refused(flame(recording, "--output", recording))
+
+
+def page_of(recording, tmp_path, *arguments):
+    """The first view of the report's page, and the page's size."""
+    output = tmp_path / "page.html"
+    given = ["report", str(recording), "--format", "html", "--output", str(output), *arguments]
+    done = Done(CliRunner().invoke(main, given))
+    assert done.returncode == 0, done.stderr
+    return data_in(output)["views"][0], output.stat().st_size
+
+
+def test_the_report_shows_each_request_with_stacks_as_it_is_broken_down(recording, tmp_path):
+    view, _ = page_of(recording, tmp_path)
+    alone = [one for one in view["flames"]["pictures"] if one["kind"] == "request"]
+    assert {one["request_id"] for one in alone} == {f"{number:016x}" for number in (1, 2, 4)}
+    with Recording(recording) as opened:
+        for picture in alone:
+            request = opened.request(picture["request_id"])
+            spent = {layer: ns for layer, ns in request.layers.items() if ns}
+            assert picture["views"][0]["layers"] == picture["views"][-1]["layers"] == spent
+    picks = {one["pick"]: one["request_id"] for one in alone if one["pick"]}
+    assert picks == {"median": f"{1:016x}", "slowest": f"{4:016x}"}
+
+
+def test_the_report_of_a_route_or_a_request_shows_its_flames(recording, tmp_path):
+    view, _ = page_of(recording, tmp_path, "--route", "test/")
+    pictures = view["flames"]["pictures"]
+    assert [one["title"] for one in pictures if one["kind"] == "aggregate"] == ["test/, 2 requests"]
+    view, _ = page_of(recording, tmp_path, "--request", f"{2:016x}")
+    first = view["flames"]["pictures"][0]
+    assert (first["pick"], first["request_id"]) == ("asked for", f"{2:016x}")
+    view, _ = page_of(recording, tmp_path, "--request", f"{3:016x}")
+    assert view["flames"]["pictures"][0]["pick"] == "median", "it has no stacks"
+
+
+def test_the_report_of_a_recording_without_stacks_says_how_to_get_them(bare, tmp_path):
+    view, _ = page_of(bare, tmp_path)
+    assert view["flames"]["pictures"] == []
+    assert "tracer run --flame all" in view["flames"]["how"]
+
+
+def test_a_report_of_many_requests_with_stacks_stays_small(tmp_path):
+    lengths = [100 + number % 90 for number in range(600)]
+    path = with_stacks(tmp_path / "many.tracer", (*lengths, 900), numbers=range(1, 602))
+    view, size = page_of(path, tmp_path)
+    assert view["flames"]["how"] == "Added up are 100 requests of the 601 that have stacks."
+    alone = [one for one in view["flames"]["pictures"] if one["kind"] == "request"]
+    assert {"median", "slowest"} <= {one["pick"] for one in alone}
+    assert f"{601:016x}" in {one["request_id"] for one in alone}, "the slowest of all"
+    assert size < 1_500_000
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,8 @@ GOOD = ["--a", "uvicorn a:b", "--b", "uvicorn a:b"]
         ([*GOOD, "--header", "X: a\nb"], "a header's value is invalid"),
         ([*GOOD, "--method", "G E T"], "is no HTTP method"),
         ([*GOOD, "--json", "/dev/null/x.json"], "can't be written"),
+        ([*GOOD, "--flame", "--flame-source", "guess"], "--flame-source: 'guess'"),
+        ([*GOOD, "--flame-interval", "1ms"], "no --flame says when"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_2(arguments, said):

@@ -14,7 +14,7 @@ from tests.reports import pages
 from tests.reports.browser import Opened, chromium
 from tracer.analysis.wording import duration
 
-SECTIONS = ["answer", "layers", "request", "handoffs", "distribution", "evidence"]
+SECTIONS = ["answer", "layers", "request", "handoffs", "distribution", "flames", "evidence"]
 SCHEMES = {"light": (255, 255, 255), "dark": (20, 23, 28)}
 
 

@@ -37,10 +37,11 @@ _STRONG: Final = (
     "wsgiref",
 )
 _LEADING: Final = (
-    *_STRONG, "_contextvars", "_thread", "asgiref", "asyncio", "concurrent", "contextlib",
+    "_contextvars", "_thread", "asgiref", "asyncio", "concurrent", "contextlib",
     "contextvars", "h11", "httptools", "runpy", "select", "selectors", "threading", "uvloop",
 )  # fmt: skip
-_OURS: Final = ("tracer",)
+OURS, STRONG, LEADING = "ours", "strong", "leading"
+_PLUMBING: Final = ((OURS, ("tracer",)), (STRONG, _STRONG), (LEADING, _LEADING))
 _AWAITING: Final = frozenset({"handler", "middleware", "view"})
 _WAIT_REACH_NS: Final = 1_000_000
 _WHAT: Final = {"body": "for the client's bytes", "drain": "for the client to read"}
@@ -83,12 +84,11 @@ def pieces_of(segments: Sequence[Segment], stacks: Stacks | None) -> tuple[Piece
             following = segments[place + 1] if place + 1 < len(segments) else None
             known = found and segment.layer in _AWAITING
             above = functions.before(found[-1].thread, segment) if known else ()
-            path = (*owner, *_of_layer(above, segment), _wait(segment, following))
+            path = (*owner, *above, _wait(segment, following))
             _append(found, Piece(segment.start_ns, segment.end_ns, None, path))
             continue
         for start_ns, end_ns, below in functions.within(segment):
-            path = (*owner, *_of_layer(below, segment))
-            _append(found, Piece(start_ns, end_ns, segment.thread, path))
+            _append(found, Piece(start_ns, end_ns, segment.thread, (*owner, *below)))
     return tuple(found)
 
 
@@ -126,17 +126,15 @@ def _append(found: list[Piece], piece: Piece) -> None:
         found.append(piece)
 
 
-def _of_layer(functions: Path, segment: Segment) -> Path:
-    return tuple(step._replace(layer=segment.layer) for step in functions)
-
-
 class Functions:
     """The functions of a request's stacks, by thread and instant, without the plumbing above."""
 
     def __init__(self, stacks: Stacks | None) -> None:
         """Prepare to be asked; of no stacks there are no functions."""
         self._stacks = stacks
-        self._paths: dict[int, Path] = {}
+        self._paths: dict[tuple[int, str], Path] = {}
+        self._levels: dict[int, Level] = {}
+        self._steps: dict[tuple[int, str], Step] = {}
         self._threads: dict[int, list[Stretch]] = {}
         for stretch in stacks.stretches if stacks is not None else ():
             self._threads.setdefault(stretch.thread, []).append(stretch)
@@ -171,7 +169,7 @@ class Functions:
         """A sample says what ran when it was taken: after the segment it says nothing of it."""
         stacks = self._stacks
         if stacks is None or stacks.source != SAMPLED or stretch.end_ns <= segment.end_ns:
-            return self._told(stretch)
+            return self._told(stretch, segment.layer)
         return found[-1][2] if found else ()
 
     def before(self, thread: int | None, segment: Segment) -> Path:
@@ -183,49 +181,70 @@ class Functions:
         for stretch in reversed(several[max(place - 8, 0) : place]):
             if segment.start_ns - stretch.end_ns > _WAIT_REACH_NS:
                 break
-            path = self._told(stretch)
+            path = self._told(stretch, segment.layer)
             if path:
                 return path
         return ()
 
-    def _told(self, stretch: Stretch) -> Path:
-        path = self._path(stretch.node)
+    def _told(self, stretch: Stretch, layer: str) -> Path:
+        path = self._path(stretch.node, layer)
         stacks = self._stacks
         if stacks is None or stacks.source != SAMPLED or not path or not path[-1].where:
             return path
         if stretch.end_ns - stretch.start_ns < GAP * stacks.interval_ns:
             return path
-        return (*path, Step("no call in it", "", "gap"))
+        return (*path, Step("no call in it", layer, "gap"))
 
-    def _path(self, node: int) -> Path:
-        found = self._paths.get(node)
+    def _path(self, node: int, layer: str) -> Path:
+        """Return the functions that lead to a node; made once, for stretches are many."""
+        found = self._paths.get((node, layer))
         if found is None:
-            found = self._paths[node] = self._trimmed(node)
+            found = self._paths[node, layer] = self._trimmed(node, layer)
         return found
 
-    def _trimmed(self, node: int) -> Path:
+    def _trimmed(self, node: int, layer: str) -> Path:
         """Return what is below the last of the plumbing that leads to application code."""
         stacks = self._stacks
-        chain: list[tuple[str, Step]] = []
+        chain: list[tuple[int, Level]] = []
         while stacks is not None and node != NO_NODE:
             node, name = stacks.nodes[node]
-            module, step = function_step(stacks.names[name])
-            if not _is_of(module, _OURS):
-                chain.append((module, step))
+            level = self._levels.get(name)
+            if level is None:
+                level = self._levels[name] = level_of(stacks.names[name])
+            if level.whose != OURS:
+                chain.append((name, level))
         chain.reverse()
-        strong = [place for place, (module, _) in enumerate(chain) if _is_of(module, _STRONG)]
-        rest = chain[strong[-1] + 1 :] if strong else chain
-        first = next(
-            (i for i, (module, _) in enumerate(rest) if not _is_of(module, _LEADING)), None
-        )
-        return () if first is None else tuple(step for _, step in rest[first:])
+        begin = 0
+        for place, (_, level) in enumerate(chain):
+            if level.whose == STRONG:
+                begin = place + 1
+        while begin < len(chain) and chain[begin][1].whose is not None:
+            begin += 1
+        return tuple(self._step(name, layer) for name, _ in chain[begin:])
+
+    def _step(self, name: int, layer: str) -> Step:
+        found = self._steps.get((name, layer))
+        if found is None:
+            found = self._levels[name].step._replace(layer=layer)
+            self._steps[name, layer] = found
+        return found
 
 
-def function_step(name: str) -> tuple[str, Step]:
-    """Return the module of a function's name and its level, of no layer yet."""
+class Level(NamedTuple):
+    """A function as a level of no layer yet; `whose` plumbing it is, None for anybody else's."""
+
+    step: Step
+    whose: str | None
+
+
+def level_of(name: str) -> Level:
+    """Return what a function's name says: module, qualified name, file and line."""
     module, qualified, file, line = (name.split(SEPARATOR) + [""] * 4)[:4]
     where = f"{file}:{line}" if file else ""
-    return module, Step(f"{module}:{qualified}" if module else qualified, "", "function", where)
+    whose = next((one for one, packages in _PLUMBING if _is_of(module, packages)), None)
+    return Level(
+        Step(f"{module}:{qualified}" if module else qualified, "", "function", where), whose
+    )
 
 
 def _is_of(module: str, packages: tuple[str, ...]) -> bool:

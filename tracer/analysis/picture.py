@@ -52,8 +52,8 @@ def of_request(request: Request, stacks: Stacks) -> Picture:
     if is_thin(request.duration_ns, stacks):
         intervals = request.duration_ns // max(stacks.interval_ns, 1)
         notes.append(
-            f"it lasted only {intervals} sampling intervals, and no other request of its route "
-            "has stacks: below the layers this is a rough picture"
+            f"it lasted only {intervals} sampling intervals: below the layers this is a rough "
+            "picture; several requests of its route, added up, make a better one"
         )
     folded = fold([pieces])
     return Picture(

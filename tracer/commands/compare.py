@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from tracer.commands.flame_options import flame_variables, stacks_options
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -54,6 +56,12 @@ _WIDTH = 100
 @click.option("--json", "json_file", metavar="FILE", help="Write the comparison; - is stdout.")
 @click.option("--html", "html_file", metavar="FILE", help="Write all of it as one page.")
 @click.option("--record", metavar="DIR", help="Keep one recording a configuration.")
+@click.option(
+    "--flame",
+    is_flag=True,
+    help="Afterwards take the Python stacks of some requests too, for flame graphs in the page.",
+)
+@stacks_options
 def compare(json_file: str | None, html_file: str | None, **given: Any) -> None:
     """Measure servers against each other and say where the difference is.
 
@@ -63,6 +71,7 @@ def compare(json_file: str | None, html_file: str | None, **given: Any) -> None:
     """
     from tracer.experiment.options import Options, experiments_of
 
+    given["flame"] = _variables(given)
     try:
         experiments = experiments_of(Options(**given))
     except (ValueError, FileNotFoundError) as error:
@@ -78,6 +87,12 @@ def compare(json_file: str | None, html_file: str | None, **given: Any) -> None:
             if outcome is None or outcome.interrupted or outcome.failure:
                 break
     _report(runs, json_path, html_path, json_to_stdout=json_file == "-")
+
+
+def _variables(given: dict[str, Any]) -> dict[str, str]:
+    """Take the options of stacks out of those given; return the variables for servers."""
+    asked = {name: given.pop(name) for name in ("flame", "flame_source", "flame_interval")}
+    return flame_variables({**asked, "flame": "all" if asked["flame"] else None}, {})
 
 
 def _writable(file: str) -> Path:

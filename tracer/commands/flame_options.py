@@ -10,7 +10,7 @@ from tracer import flame_policy
 from tracer.commands import BadInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 _OPTIONS: Final = {
     flame_policy.FLAME: "--flame",
@@ -44,9 +44,18 @@ _DECORATORS: Final = (
 )
 
 
+def stacks_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that say how stacks are taken, where it knows when."""
+    return _given_to(command, _DECORATORS[1:3])
+
+
 def flame_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options that say of which requests stacks are taken."""
-    for decorate in reversed(_DECORATORS):
+    return _given_to(command, _DECORATORS)
+
+
+def _given_to(command: Callable[..., Any], decorators: Sequence[Any]) -> Callable[..., Any]:
+    for decorate in reversed(decorators):
         command = decorate(command)
     return command
 
@@ -58,7 +67,7 @@ def flame_variables(given: Mapping[str, Any], environ: Mapping[str, str]) -> dic
     """
     asked: dict[str, str] = {}
     for variable, option in _OPTIONS.items():
-        value = given[option.removeprefix("--").replace("-", "_")]
+        value = given.get(option.removeprefix("--").replace("-", "_"))
         if value == "":
             raise BadInputError(f"{option}: says nothing")
         if value is not None:

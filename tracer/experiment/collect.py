@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from tracer.analysis.measurement import Measurement, Round
-from tracer.analysis.request import Client, Request
-from tracer.experiment.load import SERVER_ERROR, Answer, LoadResult
+from tracer.experiment.load import SERVER_ERROR, LoadResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
 
+    from tracer.analysis.request import Client, Request
     from tracer.experiment.tracing import Reader
 
 _BAD_REQUEST = 400
@@ -50,7 +50,7 @@ def measurement(  # noqa: PLR0913 - the parts of one measurement
         for answer in step.result.answers if step.traced else ():
             if answer.status is not None:
                 rounds[answer.trace_id] = place
-                clients[answer.trace_id] = _client(answer)
+                clients[answer.trace_id] = answer.client()
     floor = round(statistics.median(floor_ns)) if floor_ns else None
     found: list[list[Request]] = [[] for _ in driven]
     recorded = 0
@@ -75,10 +75,6 @@ def measurement(  # noqa: PLR0913 - the parts of one measurement
             dropped_timelines=reader.dropped,
             notes=tuple(_notes(driven, recorded, len(clients))),
         )
-
-
-def _client(answer: Answer) -> Client:
-    return Client(answer.send_ns, answer.first_byte_ns, answer.last_byte_ns, answer.own_delay_ns)
 
 
 def _round(step: Driven, requests: list[Request], *, include_errors: bool) -> Round:

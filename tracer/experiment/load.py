@@ -12,6 +12,7 @@ import tempfile
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
+from tracer.analysis.request import Client
 from tracer.experiment.children import Child, end_child, start_child
 from tracer.experiment.wire import ERRORS, TRACE_ID_BYTES, decode
 
@@ -108,6 +109,10 @@ class Answer:
     def latency_ns(self) -> int:
         """From the instant it was due to the last byte; queueing is in it."""
         return self.last_byte_ns - self.scheduled_ns
+
+    def client(self) -> Client:
+        """Return what the client saw, for attribution."""
+        return Client(self.send_ns, self.first_byte_ns, self.last_byte_ns, self.own_delay_ns)
 
     @property
     def failed(self) -> bool:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
 from tracer.experiment.address import parse_command
 from tracer.experiment.demo import PATH, demo_configurations
 from tracer.experiment.load import LoadPlan
 from tracer.experiment.plan import Configuration, Experiment
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ROUNDS = 10
 REQUESTS = 100
@@ -28,7 +31,7 @@ _FORM = ("Content-Type", "application/x-www-form-urlencoded")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """The command line, as it was given."""
+    """The command line, as it was given; `flame` are the variables its options stand for."""
 
     a: str | None = None
     b: str | None = None
@@ -44,6 +47,7 @@ class Options:
     connection: Literal["keep-alive", "close"] = "keep-alive"
     include_errors: bool = False
     record: str | None = None
+    flame: Mapping[str, str] = field(default_factory=dict)
 
 
 def experiments_of(options: Options) -> list[Experiment]:
@@ -58,6 +62,7 @@ def experiments_of(options: Options) -> list[Experiment]:
         rounds=options.rounds or ROUNDS,
         include_errors=options.include_errors,
         record_directory=None if options.record is None else Path(options.record),
+        flame=options.flame,
     )
     if given or options.rate or options.concurrency:
         return [experiment]
@@ -67,6 +72,7 @@ def experiments_of(options: Options) -> list[Experiment]:
         load=replace(load, concurrency=_BESIDE_CONCURRENCY, max_seconds=seconds),
         rounds=min(experiment.rounds, _BESIDE_ROUNDS),
         suffix=f"-c{_BESIDE_CONCURRENCY}",
+        flame={},
     )
     return [experiment, beside]
 

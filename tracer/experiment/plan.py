@@ -18,6 +18,7 @@ from tracer.experiment.collect import Driven, measurement
 from tracer.experiment.echo import measure_floor
 from tracer.experiment.load import LoadPlan, LoadResult, on_port, run_load
 from tracer.experiment.servers import Server, ServerError
+from tracer.experiment.stacked import Stacked, take_stacks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -45,7 +46,8 @@ class Configuration:
 class Experiment:
     """What to compare and how long. `load` is one round's; its port is not used.
 
-    `record_directory` keeps one `<name><suffix>.tracer` a configuration.
+    `record_directory` keeps one `<name><suffix>.tracer` a configuration. `flame` are the
+    variables of servers that take stacks, after the rounds; without any there are none.
     """
 
     configurations: tuple[Configuration, ...]
@@ -57,6 +59,19 @@ class Experiment:
     record_directory: Path | None = None
     suffix: str = ""
     ready_timeout_s: float = 60.0
+    flame: Mapping[str, str] = field(default_factory=dict)
+
+    def spread(self) -> LoadPlan:
+        """Return the load that reaches every worker: many connections, each a new one."""
+        return replace(
+            self.load,
+            requests=self.warmup_requests,
+            warmup=0,
+            rate=None,
+            max_seconds=_WARMUP_SECONDS,
+            connection="close",
+            concurrency=max(_WARMUP_CONCURRENCY, self.load.concurrency),
+        )
 
 
 class Step(NamedTuple):
@@ -75,6 +90,7 @@ class Outcome:
     rounds: int
     interrupted: bool = False
     failure: str | None = None
+    stacked: Stacked | None = None
 
 
 class NothingMeasuredError(Exception):
@@ -112,8 +128,11 @@ def run_experiment(
             stack.enter_context(tempfile.TemporaryDirectory(prefix="tracer-"))
         )
         directory.mkdir(parents=True, exist_ok=True)
-        run = _Run(experiment, directory, tracing, progress)
-        return run.complete()
+        outcome = _Run(experiment, directory, tracing, progress).complete()
+        if not experiment.flame or outcome.interrupted or outcome.failure:
+            return outcome
+        stacked = take_stacks(experiment, tracing, directory, outcome.measurements, progress)
+        return replace(outcome, stacked=stacked)
 
 
 @dataclass(slots=True)
@@ -191,17 +210,8 @@ class _Run:
 
     def _warm_up(self, side: _Side) -> None:
         """Bring every worker into its working state and measure the floor in its own way."""
-        load = replace(
-            self.experiment.load,
-            requests=self.experiment.warmup_requests,
-            warmup=0,
-            rate=None,
-            max_seconds=_WARMUP_SECONDS,
-        )
-        spread = replace(
-            load, connection="close", concurrency=max(_WARMUP_CONCURRENCY, load.concurrency)
-        )
-        probe = replace(load, requests=_PROBE_REQUESTS, concurrency=1)
+        load, spread = self.experiment.load, self.experiment.spread()
+        probe = replace(spread, requests=_PROBE_REQUESTS, concurrency=1, connection=load.connection)
         for server in (side.traced, side.control):
             self._tell(f"warming up {side.configuration.name}", 0, 1)
             self._check_answers(side, server, run_load(on_port(spread, server.port)))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from tracer.analysis.comparison import compare_document
+from tracer.flame_policy import INTERVAL, SOURCE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from rich.console import Console
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from tracer.experiment.plan import Experiment, Outcome
 
 _NS_PER_MS = 1e6
+_APART = "Taken after the rounds, one request after the other; taking stacks costs time."
 
 
 def document_of(experiment: Experiment, outcome: Outcome) -> dict[str, Any]:
@@ -69,14 +72,41 @@ def views_of(
                 outcome.measurements, document["configurations"], strict=True
             )
         ]
-        view = view_of(document, sides, _load_words(experiment.load))
-        views.append({**view, "remarks": [*_remarks(experiment, outcome), *view["remarks"]]})
+        view = view_of(document, sides, _load_words(experiment.load), _flames(outcome))
+        view["remarks"] = [*_remarks(experiment, outcome), *view["remarks"]]
+        if experiment.flame:
+            view["repeat"] = [f"{one} {_flame_words(experiment.flame)}" for one in view["repeat"]]
+        views.append(view)
     return views
+
+
+def _flames(outcome: Outcome) -> dict[str, Any] | None:
+    """Return the flame graphs of a run, None where none were asked for."""
+    from tracer.reports.page.flames import Stacked, flames_of, no_flames
+
+    if outcome.stacked is None:
+        return None
+    sides = [
+        Stacked(measurement.name, taken)
+        for measurement, taken in zip(outcome.measurements, outcome.stacked.taken, strict=False)
+    ]
+    if any(side.taken for side in sides):
+        return flames_of(sides, _APART)
+    return no_flames(outcome.stacked.failure or "No request could be armed: see the seams.")
+
+
+def _flame_words(flame: Mapping[str, str]) -> str:
+    words = ["--flame"]
+    for variable, option in ((SOURCE, "--flame-source"), (INTERVAL, "--flame-interval")):
+        words += [option, flame[variable]] if variable in flame else []
+    return shlex.join(words)
 
 
 def _remarks(experiment: Experiment, outcome: Outcome) -> Iterator[str]:
     if outcome.interrupted:
         yield f"interrupted: {outcome.rounds} of {experiment.rounds} rounds are complete"
+    if outcome.stacked is not None and outcome.stacked.failure:
+        yield outcome.stacked.failure
     if outcome.failure:
         yield f"{outcome.failure}: {outcome.rounds} of {experiment.rounds} rounds are complete"
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from tracer.analysis.measurement import SeamStatus
     from tracer.analysis.request import Client, Request
+    from tracer.stackframes import Stacks
 
 
 class Session(Protocol):
@@ -44,10 +45,22 @@ class Reader(Protocol):
     ) -> Iterator[Request]:
         """Yield attributed requests, joined with the client's stamps by trace id."""
 
+    def stacks(self, request_id: str) -> Stacks | None:
+        """Return the Python stacks of a request, None where none were taken."""
+
+
+class OpenSession(Protocol):
+    """Starts an agent that writes a recording."""
+
+    def __call__(
+        self, recording: Path, *, policy: Mapping[str, str] | None = None
+    ) -> AbstractContextManager[Session]:
+        """`policy` are variables for the servers; without it every request is recorded."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tracing:
     """The two doors to the traced side; the caller has them, for the agent is our neighbour."""
 
-    open_session: Callable[[Path], AbstractContextManager[Session]]
+    open_session: OpenSession
     read: Callable[[Path], AbstractContextManager[Reader]]

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from tracer.layers import LAYERS
+
 if TYPE_CHECKING:
     from tracer.layers import Layer
 
@@ -44,3 +46,11 @@ MEANINGS: Final[dict[Layer, str]] = {
     "network": "between client and server",
     "unattributed": "no known owner",
 }
+
+
+def legend() -> list[dict[str, str]]:
+    """Return each layer with its name, its colour and what it means, in their order."""
+    return [
+        {"layer": one, "name": NAMES[one], "colour": COLOURS[one], "meaning": MEANINGS[one]}
+        for one in LAYERS
+    ]

@@ -46,12 +46,16 @@ def find(
 
 
 def glances(
-    database: sqlite3.Connection, until: int, route: str | None
+    database: sqlite3.Connection, until: int, route: str | None, *, stacked: bool = False
 ) -> Iterator[tuple[int, int, int, str | None]]:
-    """Give id, start, duration and route of the requests concluded, in order of id."""
+    """Give id, start, duration and route of the requests concluded, in order of id.
+
+    `stacked`: of those that have stacks; the recording must have a table of them.
+    """
+    narrowed = "AND request_id IN (SELECT request_id FROM stacks) " if stacked else ""
     yield from database.execute(
-        "SELECT id, start_ns, duration_ns, route FROM request "
-        "WHERE id <= ? AND (? IS NULL OR route = ?) ORDER BY id",
+        "SELECT id, start_ns, duration_ns, route FROM request "  # noqa: S608 - a constant
+        f"WHERE id <= ? AND (? IS NULL OR route = ?) {narrowed}ORDER BY id",
         (until, route, route),
     )
 

@@ -158,19 +158,21 @@ class Recording:
             self._rest = conclude_rest(self._database, self._workers, stored, self.tallied)
             return stored, len(self._rest)
 
-    def overview(self, route: str | None = None) -> Overview:
-        """Return when all requests, or those of a route, began and how long they took.
+    def overview(self, route: str | None = None, *, stacked: bool = False) -> Overview:
+        """Return when requests, all or those of a route or `stacked` ones, began and ended.
 
         Of what the agent had not concluded it knows what `tallies` did.
         """
-        first = self.tallied + 1
+        known = self.with_stacks() if stacked else None
         rest = [
-            (first + place, row.start_ns, row.duration_ns, row.route)
-            for place, row in enumerate(self._rest)
-            if route is None or row.route == route
+            (number, row.start_ns, row.duration_ns, row.route)
+            for number, row in enumerate(self._rest, self.tallied + 1)
+            if (route is None or row.route == route)
+            and (known is None or f"{row.request_id:016x}" in known)
         ]
         with reading(self.path):
-            return Overview.of(chain(glances(self._database, self.tallied, route), rest))
+            glanced = glances(self._database, self.tallied, route, stacked=bool(known))
+            return Overview.of(chain(glanced if known != frozenset() else (), rest))
 
     def request(
         self, wanted: str, near_ns: int | None = None, route: str | None = None

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any, Final
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from tracer.layers import LAYERS
 from tracer.reports.json import finite
 from tracer.reports.page.compact import Compact
-from tracer.reports.palette import COLOURS, MEANINGS, NAMES
+from tracer.reports.palette import legend
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 SCHEMA: Final = "tracer.page/1"
-STYLES: Final = ("vendor/uPlot.min.css", "assets/page.css", "assets/parts.css", "assets/print.css")
+OUR_STYLES: Final = ("assets/page.css", "assets/parts.css", "assets/print.css")
+STYLES: Final = ("vendor/uPlot.min.css", *OUR_STYLES)
 CHARTS: Final = "vendor/uPlot.iife.min.js"
 # One script, in this order: what is defined above is used below. A section is one file here
 # and one line in `main.js`; it shows nothing where the data has nothing for it.
@@ -33,6 +33,7 @@ SCRIPTS: Final = (
     "chart.js",
     "answer.js",
     "layers.js",
+    "canvas.js",
     "lanes.js",
     "waterfall.js",
     "input.js",
@@ -42,6 +43,9 @@ SCRIPTS: Final = (
     "request.js",
     "handoffs.js",
     "distribution.js",
+    "flame.js",
+    "flamegraph.js",
+    "flames.js",
     "evidence.js",
     "main.js",
 )
@@ -59,18 +63,38 @@ def write_page(path: Path, title: str, views: Sequence[Mapping[str, Any]]) -> No
 
 def render_page(title: str, views: Sequence[Mapping[str, Any]]) -> str:
     """Return the page; names and texts in it are data, never markup."""
-    styles = "\n".join(_asset(name) for name in STYLES)
-    charts = _asset(CHARTS)
-    script = "\n".join(_asset(f"assets/{name}") for name in SCRIPTS)
+    return assemble(
+        title,
+        data_of(title, views),
+        styles=STYLES,
+        scripts=SCRIPTS,
+        charts=CHARTS,
+        answers=[said for view in views for said in view["said"]["answers"]],
+    )
+
+
+def assemble(  # noqa: PLR0913 - the parts of a page
+    title: str,
+    data: Mapping[str, Any],
+    *,
+    styles: Sequence[str],
+    scripts: Sequence[str],
+    charts: str | None = None,
+    answers: Sequence[str] = (),
+) -> str:
+    """Return a page of some data and the assets that show it; `answers` are for no scripts."""
+    style = "\n".join(_asset(name) for name in styles)
+    script = "\n".join(_asset(f"assets/{name}") for name in scripts)
+    library = _asset(charts) if charts else ""
     template = _environment().from_string(_asset("assets/page.html"))
     return template.render(
         title=title,
-        answers=[said for view in views for said in view["said"]["answers"]],
-        policy=_policy(styles=[styles], scripts=[charts, script]),
-        styles=Markup(styles),  # noqa: S704 - ours, read from this package
-        charts=Markup(charts),  # noqa: S704 - the same
+        answers=answers,
+        policy=_policy(styles=[style], scripts=[one for one in (library, script) if one]),
+        styles=Markup(style),  # noqa: S704 - ours, read from this package
+        charts=Markup(library),  # noqa: S704 - the same
         script=Markup(script),  # noqa: S704 - the same
-        data=Markup(_encoded(data_of(title, views))),  # noqa: S704 - escaped there
+        data=Markup(encoded(data)),  # noqa: S704 - escaped there
     )
 
 
@@ -90,10 +114,7 @@ def data_of(title: str, views: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "title": title,
-        "layers": [
-            {"layer": one, "name": NAMES[one], "colour": COLOURS[one], "meaning": MEANINGS[one]}
-            for one in LAYERS
-        ],
+        "layers": legend(),
         "tables": compact.tables(),
         "views": shown,
     }
@@ -125,7 +146,7 @@ def _hash(text: str) -> str:
     return f"'sha256-{digest}'"
 
 
-def _encoded(value: Any) -> str:
+def encoded(value: Any) -> str:
     """Return JSON that a person can read and an HTML parser takes for text."""
     return _lines(finite(value), 0).translate(_ESCAPES_TABLE)
 

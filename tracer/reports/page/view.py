@@ -20,6 +20,7 @@ from tracer.reports.answer import (
     report_sentence,
     sampling_sentences,
 )
+from tracer.reports.page.flames import no_flames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -108,10 +109,13 @@ def side_of(measurement: Measurement, entry: Document, segments: int = SEGMENTS)
     )
 
 
-def view_of(document: Document, sides: Sequence[Side], name: str = "") -> Document:
+def view_of(
+    document: Document, sides: Sequence[Side], name: str = "", flames: Document | None = None
+) -> Document:
     """Return one view of the page: what is said of it, the document, and each side's rest.
 
     `document` is the contract's, unchanged; durations beside it are nanoseconds too.
+    `flames` are what `flames_of` says of requests with stacks, if there are any.
     """
     entries = document["configurations"]
     return {
@@ -119,11 +123,19 @@ def view_of(document: Document, sides: Sequence[Side], name: str = "") -> Docume
         "said": _said(document, entries),
         "document": document,
         "sides": [_beyond(side, place) for place, side in enumerate(sides)],
+        "flames": flames or no_flames(_how_to_take(document)),
         "repeat": repeat_of(document),
         "remarks": [
             f"{entry['name']}: {said}" for entry in entries for said in sampling_sentences(entry)
         ],
     }
+
+
+def _how_to_take(document: Document) -> str:
+    command = "tracer run --flame all -- SERVER COMMAND"
+    if document.get("load") is not None:
+        command = "tracer compare --flame"
+    return f"No request has Python stacks: `{command}` takes them."
 
 
 def _said(document: Document, entries: Sequence[Document]) -> Document:

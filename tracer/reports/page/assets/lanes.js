@@ -1,5 +1,8 @@
 // One request as lanes: on which thread each moment lies, where it crosses, in which hand-off it is.
 
+const PHASES = data.tables.columns.hop.slice(8);
+const COSTLY = PHASES.filter((phase) => phase !== "run");
+
 function model(request) {
   const found = {
     request,
@@ -30,10 +33,6 @@ function moments(rows, kind) {
     lane: null,
     hop: null,
   }));
-}
-
-function endOf(one) {
-  return one.at + one.ns;
 }
 
 function hopOf([site, direction, at, eventLoop, started, after, overlapped, parent, ...phases], place) {
@@ -127,17 +126,6 @@ function placeInHops(track, hops) {
   }
 }
 
-// The first of moments in order of time that ends after an instant.
-function firstAfter(row, instant) {
-  let [low, high] = [0, row.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (endOf(row[middle]) <= instant) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}
-
 function momentWords(one) {
   const hop = one.hop;
   return [
@@ -146,6 +134,13 @@ function momentWords(one) {
     one.certainty === "exact" ? null : `its place is ${one.certainty === "bound" ? "bounded, not measured" : "an estimate"}`,
     hop ? hopLine(one) : null,
   ].filter(Boolean);
+}
+
+// What a search looks in.
+function wordsOfMoment(one) {
+  one.words ??= [...one.owner, layerName(one.layer), one.waits ? "wait" : "run", one.lane.name, one.kind, one.certainty,
+    one.hop?.site].filter(Boolean).join(" ").toLowerCase();
+  return one.words;
 }
 
 function hopLine({ hop }) {

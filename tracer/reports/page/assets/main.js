@@ -6,6 +6,7 @@ const SECTIONS = [
   ["request", "Request", requestSection],
   ["handoffs", "Hand-offs", handoffsSection],
   ["distribution", "Distribution", distributionSection],
+  ["flames", "Flames", flamesSection],
   ["evidence", "Evidence", evidenceSection],
 ];
 

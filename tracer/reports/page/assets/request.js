@@ -48,7 +48,8 @@ function requestSection(view) {
       button("▶", () => fall.pan(0.3), { "aria-label": "Later" }),
       button("Fit", fall.fit, { class: "fit" }),
       fall.found.to > fall.found.request.duration_ns ? button("Fit with what follows", fall.fitAll) : null,
-      searchBox(fall));
+      searchBox(fall, { label: "Search in the request", hint: "Search: middleware, wake, view…", noun: "step", wordsOf: wordsOfMoment,
+        total: (matches) => matches.reduce((sum, one) => sum + (one.kind === "main" ? one.ns : 0), 0) }));
   }
 
   view.sides.forEach((side, place) => {

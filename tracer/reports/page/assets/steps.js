@@ -39,7 +39,7 @@ function stepsTables(fall) {
     fall.element.scrollIntoView({ block: "nearest" });
   }, { class: "plain", "aria-label": `Show the step at ${duration(one.at)}` });
   return [
-    layerSums(found.request),
+    layerSums(found.request.layers),
     h("details", { class: "steps" }, h("summary", {}, `All ${plural(found.all.length, "step")} as a table`),
       found.all.length > STEPS_SHOWN ? h("p", { class: "remark" }, `The first ${STEPS_SHOWN} of ${found.all.length}; search and zoom reach the others.`) : null,
       table({ id: "steps-table", caption: "Steps of this request", rows: steps, limit: 30, columns: [
@@ -54,12 +54,6 @@ function stepsTables(fall) {
       ] })),
     found.hops.length ? h("details", { class: "steps" }, h("summary", {}, `Its ${plural(found.hops.length, "hand-off")} with their phases`), hopsTable(found.hops)) : null,
   ];
-}
-
-function layerSums(request) {
-  const rows = data.layers.filter(({ layer }) => request.layers[layer]).map(({ layer }) => ({ layer, ns: request.layers[layer] }));
-  return h("ul", { class: "sums", "aria-label": "This request by layer" }, rows.map((row) =>
-    h("li", { "data-layer": row.layer, "data-value": row.ns }, layerLabel(row.layer), ` ${duration(row.ns)}`)));
 }
 
 function hopsTable(hops) {

@@ -1,6 +1,5 @@
 // The waterfall: lanes drawn on a canvas, moved by mouse, finger or keys.
 
-const AXIS = 24;
 const LABEL = 16;
 const BAR = 26;
 const BESIDE = 10;
@@ -10,9 +9,7 @@ const FEWEST_NS = 200;
 function waterfall(found, { selected }) {
   const canvas = h("canvas", { tabindex: "0", role: "application", "aria-roledescription": "waterfall",
     "aria-label": "One request as a waterfall. Left and right go from step to step, shift with them pans, plus and minus zoom, zero shows all, Enter zooms to the step." });
-  const view = { from: found.from, to: found.to };
   const state = { chosen: null, matches: null, hovered: null };
-  let asked = 0;
   let patterns = null;
   let inks = null;
   const tops = [];
@@ -28,28 +25,15 @@ function waterfall(found, { selected }) {
   canvas.dataset.lanes = found.lanes.map((lane) => lane.name).join(", ");
   canvas.dataset.arrows = found.crossings.map((one) => `${one.from}→${one.to}`).join(" ");
 
+  const request = onNextFrame(() => draw());
+  const { view, show, zoom, pan } = stretch(found.from, found.to, FEWEST_NS, ({ from, to }) => {
+    canvas.dataset.from = Math.round(from);
+    canvas.dataset.to = Math.round(to);
+    request();
+  });
   const width = () => canvas.clientWidth || 600;
   const x = (ns) => ((ns - view.from) / (view.to - view.from)) * width();
   const instant = (pixel) => view.from + (pixel / width()) * (view.to - view.from);
-
-  function show(from, to) {
-    const [least, most] = [found.from, found.to];
-    const reach = Math.min(Math.max(to - from, FEWEST_NS), most - least);
-    view.from = Math.min(Math.max(from, least), most - reach);
-    view.to = view.from + reach;
-    canvas.dataset.from = Math.round(view.from);
-    canvas.dataset.to = Math.round(view.to);
-    request();
-  }
-
-  function zoom(factor, around = (view.from + view.to) / 2) {
-    show(around - (around - view.from) * factor, around + (view.to - around) * factor);
-  }
-
-  function pan(share) {
-    const step = (view.to - view.from) * share;
-    show(view.from + step, view.to + step);
-  }
 
   const fit = () => show(Math.min(0, found.from), found.request.duration_ns);
   const fitAll = () => show(found.from, found.to);
@@ -69,23 +53,12 @@ function waterfall(found, { selected }) {
     show(one.at - margin, endOf(one) + margin);
   }
 
-  function request() {
-    if (!asked) asked = requestAnimationFrame(() => { asked = 0; draw(); });
-  }
-
   function draw() {
-    const ratio = window.devicePixelRatio || 1;
     const wide = width();
-    if (canvas.width !== Math.round(wide * ratio) || canvas.height !== Math.round(height * ratio)) {
-      canvas.width = Math.round(wide * ratio);
-      canvas.height = Math.round(height * ratio);
-    }
-    const pen = canvas.getContext("2d");
-    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-    pen.clearRect(0, 0, wide, height);
+    const pen = penFor(canvas, wide, height);
     patterns ??= hatches(pen);
     inks ??= { text: ink("ink"), dim: ink("dim"), grid: ink("grid"), paper: ink("paper"), arrow: LAYERS.get("handoff").colour };
-    drawAxis(pen, wide);
+    drawTimeAxis(pen, view, wide, height, inks);
     drawMoments(pen, wide, found.track);
     drawMoments(pen, wide, found.beside);
     drawArrows(pen, wide);
@@ -93,19 +66,6 @@ function waterfall(found, { selected }) {
     drawEnd(pen);
     drawChosen(pen);
     canvas.dataset.drawn = String(Number(canvas.dataset.drawn ?? 0) + 1);
-  }
-
-  function drawAxis(pen, wide) {
-    const step = niceStep((view.to - view.from) / Math.max(2, Math.floor(wide / 90)));
-    pen.font = "11px system-ui, sans-serif";
-    pen.textBaseline = "middle";
-    for (let ns = Math.ceil(view.from / step) * step; ns <= view.to; ns += step) {
-      const at = Math.round(x(ns)) + 0.5;
-      pen.fillStyle = inks.grid;
-      pen.fillRect(at - 0.5, AXIS - 4, 1, height);
-      pen.fillStyle = inks.dim;
-      if (at + 4 < wide - 30) pen.fillText(axisWords(ns, step), at + 3, AXIS / 2);
-    }
   }
 
   function drawLanes(pen, wide) {
@@ -252,41 +212,4 @@ function waterfall(found, { selected }) {
   new ResizeObserver(request).observe(canvas);
   fit();
   return handle;
-}
-
-function hatches(pen) {
-  return new Map(data.layers.map(({ layer, colour }) => {
-    const tile = h("canvas", { width: "8", height: "8" });
-    const small = tile.getContext("2d");
-    small.fillStyle = colour;
-    small.globalAlpha = 0.22;
-    small.fillRect(0, 0, 8, 8);
-    small.globalAlpha = 1;
-    small.strokeStyle = colour;
-    small.lineWidth = 2;
-    small.beginPath();
-    for (const shift of [-8, 0, 8]) {
-      small.moveTo(shift - 1, 9);
-      small.lineTo(shift + 9, -1);
-    }
-    small.stroke();
-    return [layer, pen.createPattern(tile, "repeat")];
-  }));
-}
-
-function textOn(layer) {
-  const colour = LAYERS.get(layer).colour;
-  const [red, green, blue] = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
-  return 0.299 * red + 0.587 * green + 0.114 * blue > 125 ? "#000" : "#fff";
-}
-
-function niceStep(rough) {
-  const power = 10 ** Math.floor(Math.log10(Math.max(rough, 1)));
-  return [1, 2, 5, 10].map((one) => one * power).find((one) => one >= rough);
-}
-
-function axisWords(ns, step) {
-  if (step >= 1e6) return `${(ns / 1e6).toFixed(0)} ms`;
-  if (step >= 1e3 && Math.abs(ns) >= 1e6) return `${(ns / 1e6).toFixed(step >= 1e5 ? 1 : step >= 1e4 ? 2 : 3)} ms`;
-  return step >= 1e3 ? `${(ns / 1e3).toFixed(0)} µs` : `${(ns / 1e3).toFixed(step >= 100 ? 1 : 2)} µs`;
 }

@@ -1,8 +1,6 @@
 // How figures and names are said: as `tracer/analysis/wording.py` says them.
 
 const LAYERS = new Map(data.layers.map((one) => [one.layer, one]));
-const PHASES = data.tables.columns.hop.slice(8);
-const COSTLY = PHASES.filter((phase) => phase !== "run");
 
 function duration(ns) {
   if (ns === null || ns === undefined) return "–";
@@ -72,6 +70,13 @@ function swatch(layer) {
 
 function layerLabel(layer) {
   return h("span", { class: "layer" }, swatch(layer), layerName(layer));
+}
+
+// Time by layer, as figures: what `layers` says, layer by layer in their order.
+function layerSums(layers, label = "This request by layer") {
+  const rows = data.layers.filter(({ layer }) => layers[layer]).map(({ layer }) => ({ layer, ns: layers[layer] }));
+  return h("ul", { class: "sums", "aria-label": label }, rows.map((row) =>
+    h("li", { "data-layer": row.layer, "data-value": row.ns }, layerLabel(row.layer), ` ${duration(row.ns)}`)));
 }
 
 function ownerWords([layer, detail, part, phase]) {
