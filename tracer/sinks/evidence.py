@@ -25,7 +25,7 @@ NEWEST: Final = (1 << 62) - 1
 """Beyond the id of every timeline."""
 
 _AT_ONCE: Final = 200_000
-"""So many marks are concluded together: for few timelines numpy's calls cost more than their work."""
+"""So many marks are concluded together: of few, numpy's calls cost more than their work."""
 
 _NOBODY: Final = np.zeros((0, 5), np.int64)
 _LONGEST_NS: Final = 1 << 44
