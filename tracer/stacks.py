@@ -23,6 +23,9 @@ THRESHOLD_NS: Final = 5_000
 
 MOST_NS: Final = 10_000_000_000
 MOST_STRETCHES: Final = 60_000
+MOST_COST_NS: Final = 50_000_000
+"""From here on samples may not cost more than half of the time: deep down each call is one."""
+
 _DEEPEST: Final = 500
 
 CALL, RETURN, C_CALL, C_RETURN = "call", "return", "c_call", "c_return"
@@ -66,7 +69,8 @@ class Capture:
         self._threads: dict[int, Thread] = {}
         self._names: dict[str, int] = {}
         self._nodes: list[tuple[int, int]] = []
-        self._places: dict[tuple[int, object], int] = {}
+        self._places: dict[tuple[int, int | str], int] = {}
+        self._kept: list[CodeType] = []  # an address is told from another's while it lasts
 
     def begin_thread(self) -> None:
         """The calling thread is watched from now on: what it runs first began here."""
@@ -123,6 +127,8 @@ class Capture:
         self.events += 1
         thread.last_ns = instant
         self._cost_ns += now() - instant
+        if self._cost_ns > MOST_COST_NS and 2 * self._cost_ns > instant - self.start_ns:
+            self.closed = self.truncated = True
 
     def finish(self, request_id: int, call_cost_ns: int) -> Stacks:
         """Return what was taken; a call is known to have cost `call_cost_ns`."""
@@ -204,10 +210,11 @@ class Capture:
 
     def _child(self, parent: int, frame: FrameType) -> int:
         code = frame.f_code
-        found = self._places.get((parent, code))
+        found = self._places.get((parent, id(code)))
         if found is None:
+            self._kept.append(code)
             module = str(frame.f_globals.get("__name__", ""))
-            found = self._new(parent, code, _name_of(module, code))
+            found = self._new(parent, id(code), _name_of(module, code))
         return found
 
     def _place_of_c(self, parent: int, function: object) -> int:
@@ -215,7 +222,7 @@ class Capture:
         found = self._places.get((parent, name))
         return self._new(parent, name, name) if found is None else found
 
-    def _new(self, parent: int, key: object, name: str) -> int:
+    def _new(self, parent: int, key: int | str, name: str) -> int:
         number = self._names.setdefault(name, len(self._names))
         self._nodes.append((parent, number))
         found = self._places[parent, key] = len(self._nodes) - 1

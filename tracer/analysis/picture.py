@@ -142,7 +142,8 @@ def _truncated_note(every: Sequence[Stacks]) -> tuple[str, ...]:
     count = sum(one.truncated for one in every)
     if not count:
         return ()
-    return (f"the stacks of {plural(count, 'request')} were cut off: too many, or too long",)
+    whose = plural(count, "request")
+    return (f"the stacks of {whose} were cut off: too many, too long, or too dear",)
 
 
 def _between(numbers: Sequence[int], unit: int, name: str) -> str:
