@@ -132,7 +132,7 @@ def test_alike_requests_share_a_plan_and_are_told_apart_by_their_instants():
     for scale in (1, 10, 100):
         _, (row,) = folded([told([("work", scale), hop])], folder=folder)
         assert row.duration_ns == scale + 26
-    assert (folder.planned, folder.alone, len(folder._plans)) == (3, 0, 1)
+    assert (folder.planned, folder.alone, len(folder._planner.kept)) == (3, 0, 1)
 
 
 def test_a_request_stands_for_as_many_as_its_weight_says():

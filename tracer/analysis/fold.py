@@ -6,19 +6,14 @@ shape is given to `attribute` itself.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from tracer.analysis import busy as others
-from tracer.analysis.attribution import attribute
-from tracer.analysis.blame import UNNAMED
-from tracer.analysis.plan import Book, Story, plan
-from tracer.analysis.shape import shapes
+from tracer.analysis.plan import plan
+from tracer.analysis.planner import Planner, attributed
 from tracer.analysis.tally import TO_THREAD, key_of
 from tracer.analysis.telling import tell
-from tracer.frames import Busy
 from tracer.layers import LAYERS
 
 if TYPE_CHECKING:
@@ -39,7 +34,8 @@ if TYPE_CHECKING:
 VERSION: Final = 1
 """Of what attribution concludes: other figures from the same marks are another version."""
 
-_PLAN_POINTS: Final = 1_000_000
+_MOST: Final = 1_000_000
+"""So many marks may the shapes have whose plans are kept."""
 
 
 class Row(NamedTuple):
@@ -68,22 +64,17 @@ class Folder:
     def __init__(self, tallies: Tallies) -> None:
         """Add to `tallies`."""
         self.tallies = tallies
-        self.book = Book()
         self.planned = self.alone = 0
-        self._plans: OrderedDict[tuple[bytes, str, bool, bool], Plan] = OrderedDict()
-        self._points = 0
-        self._numbers: dict[int, Ints] = {}
+        self._planner = Planner(plan, _MOST)
 
     def fold(self, batch: Batch, workers: Mapping[int, Worker]) -> list[Row]:
         """Add a batch; return a row for each of its timelines, in their order."""
-        found = shapes(batch, lambda worker, values: self._named(workers[worker], worker, values))
+        found = self._planner.shapes(batch, workers)
         chosen: list[Plan] = []
         places: list[int] = []
         rows: dict[int, Row] = {}
-        for place, key in enumerate(found.keys):
-            made = None
-            if key is not None:
-                made = self._plan(key, place, batch, found, workers)
+        for place in range(len(batch.heads)):
+            made = self._planner.plan(place, batch, found, workers)
             if made is None:
                 rows[place] = self._alone(batch, place, workers)
             else:
@@ -97,51 +88,10 @@ class Folder:
         self.alone += len(rows) - len(kept)
         return [rows[place] for place in range(len(rows))]
 
-    def _named(self, worker: Worker, number: int, values: Ints) -> Ints:
-        """Translate a worker's numbers of names into the book's."""
-        known = self._numbers.get(number)
-        if known is None or len(known) <= len(worker.names):
-            book = self.book.texts
-            known = np.array([0, *(book(name) for name in worker.names)], np.int64)
-            self._numbers[number] = known
-        found: Ints = known[np.where((values > 0) & (values < len(known)), values, 0)]
-        return found
-
-    def _plan(
-        self,
-        key: bytes,
-        place: int,
-        batch: Batch,
-        found: Shapes,
-        workers: Mapping[int, Worker],
-    ) -> Plan | None:
-        head, worker = batch.heads[place], workers[batch.workers[place]]
-        view = worker.text(head.view) or ""
-        blocking = worker.text(head.interface) == "wsgi"
-        outcome = worker.text(head.outcome) or "cancelled"
-        full = (key, view, blocking, outcome == "disconnected")
-        made = self._plans.get(full)
-        if made is None:
-            marks, start, finish = found.story(place)
-            made = plan(Story(marks, start, finish, view, blocking, outcome), self.book)
-            self._plans[full] = made
-            self._points += len(key) >> 3
-            while self._points > _PLAN_POINTS:
-                (old, *_), _ = self._plans.popitem(last=False)
-                self._points -= len(old) >> 3
-        else:
-            self._plans.move_to_end(full)
-        return made
-
     def _alone(self, batch: Batch, place: int, workers: Mapping[int, Worker]) -> Row:
-        head, number = batch.heads[place], batch.workers[place]
-        low, high = batch.bounds[place], batch.bounds[place + 1]
-        marks = [(c, i, w, v) for c, i, w, v in batch.marks[low:high].tolist()]
-        busy = batch.busy.get(number)
-        near = () if busy is None else others.near(busy, head.start_ns, head.finish_ns).tolist()
-        request = attribute(head, marks, workers[number], [Busy(*entry) for entry in near])
+        request = attributed(batch, place, workers)
         self.tallies.add(request)
-        return _row_of(request, head)
+        return _row_of(request, batch.heads[place])
 
     def _apply(
         self,
@@ -151,7 +101,8 @@ class Folder:
         chosen: list[Plan],
         workers: Mapping[int, Worker],
     ) -> dict[int, Row]:
-        told = tell(batch, found, places, chosen, self.book, self._busy(batch, workers))
+        book = self._planner.book
+        told = tell(batch, found, places, chosen, book, self._planner.busy(batch, workers))
         rows: dict[int, Row] = {}
         by_key: dict[Any, list[int]] = {}
         layers = told.layers.tolist()
@@ -196,7 +147,7 @@ class Folder:
                 tuple(layers[n]),
                 handoffs[n],
             )
-        told.add_to(self.tallies, by_key, self.book)
+        told.add_to(self.tallies, by_key, book)
         return rows
 
     def _handoffs(self, told: Told) -> Ints:
@@ -204,22 +155,12 @@ class Folder:
         wanted = np.array(
             [
                 one.direction == TO_THREAD and not one.after_response
-                for one in self.book.sites.things
+                for one in self._planner.book.sites.things
             ],
             bool,
         )
         counts: Ints = np.bincount(told.hops.request[wanted[told.hops.site]], minlength=told.count)
         return counts
-
-    def _busy(self, batch: Batch, workers: Mapping[int, Worker]) -> others.Log:
-        """Give the occupancy of a batch's workers the book's names."""
-        named: dict[int, Ints] = {}
-        for number, entries in batch.busy.items():
-            texts = self.book.texts
-            names = self._named(workers[number], number, entries[:, 4])
-            unknown = np.where(entries[:, 3] != 0, texts("another request"), texts(UNNAMED))
-            named[number] = np.where(names > 0, names, unknown)
-        return others.Log(batch.busy, named)
 
 
 def _row_of(request: Request, head: Head) -> Row:
