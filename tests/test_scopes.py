@@ -124,3 +124,104 @@ def test_a_failing_recorder_is_said_once(monkeypatch, caplog):
         scopes.mark(Failing(), ENTER, 1)
     (record,) = caplog.records
     assert "the request goes on untraced" in record.message
+
+
+class Link:
+    """A middleware as Django makes them: a call that gives a coroutine, marked as such."""
+
+    def __init__(self, give):
+        self.give, self.called = give, []
+        scopes.mark_coroutine_function(self)
+
+    def __call__(self, *args, **kwargs):
+        self.called.append((args, kwargs))
+        return self.give()
+
+
+async def answer():
+    await asyncio.sleep(0)
+    return "answer"
+
+
+def test_what_gives_a_coroutine_is_called_within_its_scope_when_that_is_awaited(timeline):
+    link = Link(answer)
+    call = scopes.scoped(link, 7)("request", more=1)
+    assert not link.called
+    assert not codes(timeline)
+    assert asyncio.run(waited(call)) == "answer"
+    assert link.called == [(("request",), {"more": 1})]
+    assert codes(timeline) == [(ENTER, 7), (EXIT, 7)]
+    with pytest.raises(RuntimeError, match="already awaited"):
+        asyncio.run(waited(call))
+
+
+async def waited(call):
+    return await call
+
+
+def test_what_gives_anything_to_await_is_awaited(timeline):
+    async def main():
+        future = asyncio.get_running_loop().create_future()
+        future.set_result("now")
+        task = asyncio.create_task(answer())
+        return [await scopes.scoped(Link(lambda one=one: one), 7)() for one in (future, task)]
+
+    assert asyncio.run(main()) == ["now", "answer"]
+    assert codes(timeline) == [(ENTER, 7), (EXIT, 7)] * 2
+
+
+def test_what_gives_nothing_to_await_fails_as_it_does_without_a_scope(timeline):
+    for link in (Link(lambda: None), scopes.scoped(Link(lambda: None), 7)):
+        with pytest.raises(TypeError, match="NoneType"):
+            asyncio.run(waited_of(link))
+    assert codes(timeline) == [(ENTER, 7), (EXIT, 7)]
+
+
+async def waited_of(link):
+    return await link()
+
+
+def test_what_raises_before_it_gives_a_coroutine_ends_its_scope(timeline):
+    def fail():
+        raise LookupError("early")
+
+    with pytest.raises(LookupError, match="early"):
+        asyncio.run(waited_of(scopes.scoped(Link(fail), 7)))
+    assert codes(timeline) == [(ENTER, 7), (EXIT, 7)]
+
+
+@pytest.mark.parametrize("kind", [Link(answer), answer], ids=["called", "coroutine"])
+def test_a_scope_that_is_never_awaited_warns_once_and_runs_nothing(timeline, kind):
+    made = scopes.scoped(kind, 7)
+    with pytest.warns(RuntimeWarning, match="never awaited") as warned:
+        made()
+    assert len(warned) == 1
+    assert not getattr(kind, "called", None)
+    assert not codes(timeline)
+
+
+def test_a_scope_closed_before_it_begins_runs_nothing(timeline):
+    link = Link(answer)
+    call = scopes.scoped(link, 7)()
+    call.close()
+    with pytest.raises(RuntimeError, match="already awaited"):
+        call.send(None)
+    assert not link.called
+    assert not codes(timeline)
+
+
+def test_a_scope_into_which_is_thrown_ends(timeline):
+    async def stubborn():
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            return "heard"
+
+    async def main():
+        task = asyncio.create_task(scopes.scoped(Link(stubborn), 7)())
+        await asyncio.sleep(0)
+        task.cancel()
+        return await task
+
+    assert asyncio.run(main()) == "heard"
+    assert codes(timeline) == [(ENTER, 7), (EXIT, 7)]

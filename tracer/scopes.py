@@ -12,6 +12,7 @@ import inspect
 import logging
 import sys
 from threading import get_ident as ident
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 from tracer.accelerator import native
@@ -74,6 +75,9 @@ def _sync_scope(wrapped: Callable[..., Any], owner: int) -> Callable[..., Any]:
 
 
 def _async_scope(wrapped: Callable[..., Any], owner: int) -> Callable[..., Any]:
+    if native is not None:
+        made = native.waits(CURRENT, wrapped, owner, _makes_a_coroutine(wrapped))
+        return mark_coroutine_function(_wraps(wrapped)(made))
     current = CURRENT.get
 
     @_wraps(wrapped)
@@ -88,6 +92,12 @@ def _async_scope(wrapped: Callable[..., Any], owner: int) -> Callable[..., Any]:
             leave(timeline, owner)
 
     return in_scope
+
+
+def _makes_a_coroutine(function: Callable[..., Any]) -> bool:
+    """Say whether to call a function is but to make a coroutine: one may be marked, and run."""
+    code = getattr(getattr(function, "__func__", function), "__code__", None)
+    return isinstance(code, CodeType) and bool(code.co_flags & inspect.CO_COROUTINE)
 
 
 def once(

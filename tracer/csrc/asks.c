@@ -143,6 +143,57 @@ native_site(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count
     return found == NULL ? Py_NewRef(Py_None) : found;
 }
 
+/* The number of the site; `other` is `(known, ours, name_attribute, ask)`. No error is left. */
+static int64_t
+site_number(PyObject *other, PyObject *instance)
+{
+    PyObject *function = optional_attr(instance, func_name), *site = NULL;
+    if (function != NULL) {
+        site = known_site(PyTuple_GET_ITEM(other, 0), PyTuple_GET_ITEM(other, 1), function,
+                          PyTuple_GET_ITEM(other, 2));
+        if (site == NULL) {
+            site = PyObject_CallOneArg(PyTuple_GET_ITEM(other, 3), function);
+        }
+    }
+    int64_t number = site == NULL ? 0 : PyLong_AsLongLong(site);
+    PyErr_Clear();
+    Py_XDECREF(site);
+    Py_XDECREF(function);
+    return number < 0 ? 0 : number;
+}
+
+/* asgiref's `SyncToAsync.__call__`. */
+static PyObject *
+asked_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
+{
+    StandIn *ask = (StandIn *)self;
+    Marks *marks = PyVectorcall_NARGS(nargsf) ? current_marks(ask->variable) : NULL;
+    int64_t site = marks == NULL ? 0 : site_number(ask->other, args[0]);
+    PyObject *call = PyObject_Vectorcall(ask->wrapped, args, nargsf, names);
+    return with_marks(call, marks, HOP, HOP_END, site);
+}
+
+/* asked(__call__, variable, (known, ours, name_attribute, ask)) */
+PyObject *
+native_asked(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *wrapped, *variable, *other;
+    if (!PyArg_ParseTuple(args, "OOO!", &wrapped, &variable, &PyTuple_Type, &other)) {
+        return NULL;
+    }
+    if (PyTuple_GET_SIZE(other) != 4 || !PyDict_Check(PyTuple_GET_ITEM(other, 0)) ||
+        !PyDict_Check(PyTuple_GET_ITEM(other, 1))) {
+        PyErr_SetString(PyExc_TypeError, "not (known, ours, name_attribute, ask)");
+        return NULL;
+    }
+    StandIn *made = (StandIn *)stand_in_new(asked_call, wrapped);
+    if (made != NULL) {
+        made->variable = Py_NewRef(variable);
+        made->other = Py_NewRef(other);
+    }
+    return (PyObject *)made;
+}
+
 bool
 asks_prepare(void)
 {

@@ -102,6 +102,7 @@ static PyMethodDef native_methods[] = {
     {"asked", native_asked, METH_VARARGS, NULL},
     {"site", (PyCFunction)(void (*)(void))native_site, METH_FASTCALL, NULL},
     {"scope", native_scope, METH_VARARGS, NULL},
+    {"waits", native_waits, METH_VARARGS, NULL},
     {"turn", native_turn, METH_VARARGS, NULL},
     {"timed", native_timed, METH_VARARGS, NULL},
     {"scheduled", native_scheduled, METH_VARARGS, NULL},
@@ -136,7 +137,7 @@ PyInit__native(void)
     if (module == NULL) {
         return NULL;
     }
-    if (asks_prepare() && asked_prepare() && steps_prepare() && turns_prepare() && hops_prepare() &&
+    if (asks_prepare() && awaited_prepare() && steps_prepare() && turns_prepare() && hops_prepare() &&
         PyType_Ready(&StandIn_Type) == 0 && register_type(module, "Marks", &Marks_Type) &&
         register_type(module, "Log", &Log_Type) &&
         register_type(module, "RingMemory", &RingMemory_Type) &&

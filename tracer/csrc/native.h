@@ -169,6 +169,8 @@ PyObject *poked_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObj
 
 PyObject *native_ring_layout(PyObject *module, PyObject *args);
 PyObject *native_executed(PyObject *module, PyObject *args);
+PyObject *with_marks(PyObject *call, Marks *marks, int64_t begin, int64_t end, int64_t number);
+PyObject *native_waits(PyObject *module, PyObject *args);
 PyObject *native_asked(PyObject *module, PyObject *args);
 PyObject *known_site(PyObject *known, PyObject *ours, PyObject *function, PyObject *name_attribute);
 PyObject *native_site(PyObject *module, PyObject *const *args, Py_ssize_t count);
@@ -176,7 +178,7 @@ PyObject *stand_in_new(vectorcallfunc call, PyObject *wrapped);
 
 bool turns_prepare(void);
 bool asks_prepare(void);
-bool asked_prepare(void);
+bool awaited_prepare(void);
 bool hops_prepare(void);
 bool steps_prepare(void);
 
