@@ -136,3 +136,34 @@ def test_a_shape_is_planned_once_and_drawn_for_all():
     program = [("scope", "view", [("hop", (1, 2, 3, 4), [("work", 5)], False, None)])]
     drawer = compare([told(program, [], n, n) for n in range(1, 30)], (), "handoffs")
     assert (drawer.drawn, drawer.alone) == (29, 0)
+
+
+def test_of_many_that_had_the_loop_the_longest_are_told_and_the_sum_is_that_of_all():
+    waits = [("wait", 40, 60, False) for _ in range(20)]
+    head, marks = told([("scope", "view", waits)], [], stretch=1_000)
+    steps = [at for code, at, _, _ in marks if code == t.STEP][1:]
+    busy = [
+        Busy(at - 20_000 - 100 * number, at - 5_000, timelines.LOOP, 9, 3)
+        for number, at in enumerate(steps)
+    ]
+    shown = {}
+    for level in ("layers", "handoffs", "all"):
+        compare([(head, marks)], busy, level)
+        (one,) = Drawer(level).draw(batch_of([(head, marks)], busy), {NUMBER: WORKER})
+        root, *below = one.trace().spans
+        whole = root.attributes["tracer.layer.event_loop.duration_ns"]
+        culprit = ("event_loop", "shop.views.detail")
+        shown[level] = sorted(
+            span.end_ns - span.start_ns
+            for span in below
+            if tuple(map(span.attributes.get, ("tracer.layer", "tracer.detail"))) == culprit
+        )
+        parts = sum(
+            span.attributes.get("tracer.self.event_loop.duration_ns", 0)
+            or span.attributes["tracer.self_ns"]
+            * (span.attributes.get("tracer.layer") == "event_loop")
+            for span in (root, *below)
+        )
+        assert parts == whole
+    assert [len(shown[level]) for level in ("layers", "handoffs", "all")] == [0, 8, len(steps)]
+    assert shown["handoffs"] == shown["all"][-8:]
