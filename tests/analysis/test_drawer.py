@@ -109,8 +109,6 @@ def test_requests_of_one_shape_have_each_its_own_figures(level, program, after):
 @pytest.mark.parametrize("level", ["layers", "handoffs", "all"])
 @thorough
 @given(programs=st.lists(st.tuples(PROGRAMS, PROGRAMS), min_size=1, max_size=3), busy=BUSY)
-@example(programs=[([], [("child", [], 1)])], busy=[Busy(1_000_001, 1_000_002, 100, 0, 0),
-                                                    Busy(1_001_000, 1_000_001, 100, 0, 0)])  # fmt: skip
 @example(programs=[([], [])], busy=[Busy(999_980, 2**63 - 2, 1, 0, 0), Busy(-1, 0, 1, 0, 0)])
 def test_who_had_the_loop_is_told_of_each(level, programs, busy):
     several = [told(*one, number, 1_000) for number, one in enumerate(programs, 2)]
@@ -119,6 +117,7 @@ def test_who_had_the_loop_is_told_of_each(level, programs, busy):
 
 @thorough
 @given(HEADS, GARBAGE)
+@example(timelines.head(finish_ns=999_980, start_ns=999_980), [(t.QUEUED, 999_980, 1, 0)])
 def test_garbage_is_drawn_or_told_alone(head, marks):
     head = replace(head, request_id=head.request_id or 1, weight=1.0)
     compare([(head, marks)], (), "handoffs")

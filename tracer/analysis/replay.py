@@ -245,7 +245,7 @@ class Replay(Threads):
     @_on(t.QUEUED)
     def _queued(self, instant: int, thread: int, _value: int) -> None:
         track = self._top(thread)
-        if instant > track.cursor:
+        if 0 < track.cursor < instant:  # at 0 it has not begun
             owner = Owner("server", "thread queue")
             track.entries.append(Piece(track.cursor, instant, owner, None, blocked=True))
         track.cursor = max(track.cursor, instant)
