@@ -51,12 +51,15 @@ _BYSTANDER: Final = "pass"
 
 def run(options: Options) -> dict[str, Any]:
     """Return medians: of `import tracer` with `install`, and of what starts take longer."""
-    base = {**os.environ, "DJANGO_SETTINGS_MODULE": "demo_site.settings", "PYTHONPATH": str(ROOT)}
     runs = options.footprint_runs
     with (
         tempfile.TemporaryDirectory(prefix="benchmark-") as folder,
         open_session(Path(folder) / "footprint.tracer") as session,
     ):
+        # Compiled once, as an installer leaves it, whatever this shell was told about that.
+        compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(Path(folder, "pyc"))}
+        base = {**os.environ, "DJANGO_SETTINGS_MODULE": "demo_site.settings", **compiled}
+        base["PYTHONPATH"] = str(ROOT)
         traced = session.environment(base)
         # Only told where the agent is: the script itself imports the tracer.
         told = {**base, RING_DIRECTORY: traced[RING_DIRECTORY]}

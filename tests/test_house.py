@@ -184,9 +184,17 @@ def test_linters_are_content(command: list[str]):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_importing_tracer_loads_nothing_for_people():
+_SINK = """
+class Sink:
+    largest = 1 << 62
+    write = describe = count = lambda self, *_: None
+"""
+
+
+@pytest.mark.parametrize("then", ["", "tracer.install(Sink())"], ids=["importing", "installing"])
+def test_a_worker_loads_nothing_for_people(then: str):
     code = (
-        "import sys; import tracer;"
+        f"{_SINK}\nimport sys; import tracer; {then}\n"
         f"print(*sorted(name for name in {FOR_PEOPLE!r} if name in sys.modules))"
     )
     done = subprocess.run(

@@ -12,7 +12,7 @@ from tracer.analysis.busy import Found
 from tracer.analysis.drawn import Drawn, Extra
 from tracer.analysis.garbage import collect
 from tracer.analysis.plan import NOBODY
-from tracer.analysis.span_levels import told
+from tracer.analysis.span_fold import told
 from tracer.analysis.span_plan import NO_PARENT
 from tracer.analysis.taken import Taken
 from tracer.analysis.telling import others

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from tracer.analysis.blame import like
 from tracer.analysis.branch import IDLE
 from tracer.analysis.onion import grow
-from tracer.analysis.span_levels import fold, told
+from tracer.analysis.span_fold import fold, told
 from tracer.analysis.span_words import attributes_of, hop_attributes, name_of
 from tracer.span_ids import mask
 
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from tracer.analysis.branch import Branch, Crossing
     from tracer.analysis.request import Segment
-    from tracer.analysis.span_levels import Kept, Level
+    from tracer.analysis.span_fold import Kept
+    from tracer.analysis.span_levels import Level
     from tracer.analysis.span_words import Value
 
 SELF: Final = "tracer.self_ns"

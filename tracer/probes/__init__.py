@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib
 import logging
-from importlib.metadata import entry_points
 from typing import Final
 
+from tracer.probes.elsewhere import foreign
 from tracer.seams import Probe
 
 BUILT_IN: Final = (
@@ -25,13 +25,11 @@ BUILT_IN: Final = (
     "opentelemetry",
 )
 
-_GROUP: Final = "tracer.probes"
-
 
 def all_probes() -> tuple[Probe, ...]:
     """Return our probes and those of other distributions (entry point `tracer.probes`)."""
     probes = [importlib.import_module(f"{__name__}.{name}").PROBE for name in BUILT_IN]
-    for entry in entry_points(group=_GROUP):
+    for entry in foreign():
         try:
             probe = entry.load()
         except Exception:
