@@ -15,7 +15,18 @@ INT64 = st.integers(-(2**63), 2**63 - 1)
 INT32 = st.integers(0, 2**32 - 1)
 UINT64 = st.integers(0, 2**64 - 1)
 MARKS = st.lists(st.tuples(INT64, INT64, INT64, INT64), max_size=20)
-NAMED = ("server", "interface", "loop", "http", "method", "route", "view", "outcome", "error_type")
+NAMED = (
+    "server",
+    "interface",
+    "loop",
+    "http",
+    "method",
+    "route",
+    "view",
+    "outcome",
+    "error_type",
+    "endpoint",
+)
 PATHS = st.none() | st.text(st.characters(exclude_characters="\0"), min_size=1)
 
 
@@ -26,7 +37,7 @@ def timelines(draw):
     timeline.status = draw(st.integers(0, 999))
     timeline.weight = draw(st.floats(1, 1e9))
     timeline.path = draw(PATHS)
-    for name in NAMED[:7]:
+    for name in (*NAMED[:7], "endpoint"):
         setattr(timeline, name, draw(st.integers(0, 2**31 - 1)))
     return timeline
 
@@ -90,6 +101,6 @@ def test_a_frame_that_promises_more_than_it_has_is_refused():
     frame = bytearray(encoded(Timeline(1, 2, 0, 0), []))
     header = frames._HEADER
     fields = list(header.unpack(frame))
-    fields[-3] = 2**32 - 1
+    fields[-4] = 2**32 - 1
     with pytest.raises(FrameError):
         frames.decode_timeline(header.pack(*fields))

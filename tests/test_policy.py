@@ -48,6 +48,7 @@ RATIO = {policy.OTEL_SAMPLER: "traceidratio", policy.OTEL_ARGUMENT: "0.25"}
         ({policy.SLOWER: "250us"}, Policy(keep_slower_ns=250_000)),
         ({policy.SLOWER: "7ns"}, Policy(keep_slower_ns=7)),
         ({policy.ERRORS: "1", policy.TRUST: "0"}, Policy(keep_errors=True)),
+        ({policy.TIMING: "1"}, Policy(server_timing=True)),
     ],
 )
 def test_an_environment_says_what_is_recorded(environ, expected):
@@ -73,6 +74,7 @@ def test_an_environment_says_what_is_recorded(environ, expected):
         (policy.LIMIT, "٣", "no whole number"),
         (policy.TRUST, "yes", "neither 0 nor 1"),
         (policy.ERRORS, "true", "neither 0 nor 1"),
+        (policy.TIMING, "on", "neither 0 nor 1"),
         *(
             (policy.SLOWER, text, "no duration")
             for text in ("500", "ms", "-1s", "nans", "infs", "5 min", "1h", "9e9s", "s5", "5sms")

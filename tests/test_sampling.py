@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from tracer import frames, sampling
 from tracer.policy import Policy
-from tracer.sampling import EVERY, Sampler
-from tracer.traceparent import parse_probability
+from tracer.sampling import EVERY, Rate, Sampler
+from tracer.traceparent import parse_probability, tracestate_of
 
 SPACE = 1 << 56
 HALF = SPACE // 2
@@ -288,3 +288,20 @@ def test_weights_add_up_to_the_requests_there_were(name):
 )
 def test_tracestate_tells_threshold_and_randomness_or_nothing(state, known):
     assert parse_probability(state) == known
+
+
+@given(st.floats(0.000_001, 1), st.integers(0, 2**128 - 1))
+def test_a_tracestate_says_the_threshold_unless_the_trace_id_contradicts_it(share, trace_id):
+    threshold, weight = Rate.of(share)
+    said, _ = parse_probability(tracestate_of(weight, trace_id))
+    if said is None:
+        assert trace_id % 2**56 < threshold + 64
+    else:
+        # A weight has 53 bits, a threshold 56.
+        assert abs(said - threshold) <= 64
+        assert trace_id % 2**56 >= said
+
+
+@pytest.mark.parametrize("weight", [None, float("nan"), float("inf"), 0.5, -1.0])
+def test_a_weight_that_nobody_knows_makes_no_tracestate(weight):
+    assert tracestate_of(weight, 2**128 - 1) == ""

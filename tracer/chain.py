@@ -34,6 +34,7 @@ def trace_middleware(recorder: Recorder, middleware: Any, path: str) -> Callable
                 setattr(middleware, phase, trace_method(recorder, method, path, phase))
             except AttributeError as error:
                 recorder.problem(f"middleware:{path}.{phase}", "refused", str(error))
+    recorder.place(path, middleware)
     traced = scoped(middleware, recorder.owner("middleware", path))
     return named(in_frame(recorder, traced, "middleware", path), path)
 
@@ -53,8 +54,9 @@ def trace_method(
     recorder: Recorder, method: Callable[..., Any], path: str, phase: str
 ) -> Callable[..., Any]:
     """Return a middleware's method with its time given to that phase of it."""
-    owner = recorder.owner("middleware", path, None, phase)
-    return named(scoped(method, owner), f"{path}.{phase}")
+    owner, name = recorder.owner("middleware", path, None, phase), f"{path}.{phase}"
+    recorder.place(name, method)
+    return named(scoped(method, owner), name)
 
 
 def trace_innermost(recorder: Recorder, inner: Callable[..., Any]) -> Callable[..., Any]:

@@ -28,7 +28,7 @@ KEPT: Final = ("rate", "parent", "slow", "error")
 """Why a request is recorded; a frame says which by its place."""
 RATE, PARENT, SLOW, ERROR = range(len(KEPT))
 
-_HEADER: Final = struct.Struct("<Qqq4QdQi9I3I?B6x")
+_HEADER: Final = struct.Struct("<Qqq4QdQi9I3I?B2xI")
 
 
 class FrameError(ValueError):
@@ -63,6 +63,7 @@ class Head:
     folded: int
     path: str | None
     kept: int = RATE
+    endpoint: int = 0
 
     @property
     def weight_known(self) -> bool:
@@ -124,6 +125,7 @@ def encode_timeline(
         len(packed) // (8 * MARK_INTS),
         parent is not None,
         timeline.kept,
+        timeline.endpoint,
     )
     return header + path + packed
 
@@ -158,11 +160,11 @@ def decode_head(head: bytes) -> Head:
         message = "timeline head of the wrong length"
         raise FrameError(message)
     fields = _HEADER.unpack_from(head)
-    path_length, _, has_parent, kept = fields[20:]
+    path_length, _, has_parent, *last = fields[20:]
     path = head[_HEADER.size : _HEADER.size + path_length].rstrip(b"\0").decode("utf-8", "replace")
     trace_id = fields[4] << 64 | fields[5]
     parent = fields[6] if has_parent else None
-    known = (*fields[:4], trace_id, parent, *fields[7:20], path or None, kept)
+    known = (*fields[:4], trace_id, parent, *fields[7:20], path or None, *last)
     return Head(*known)
 
 

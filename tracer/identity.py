@@ -3,18 +3,60 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from tracer.traceparent import parse_traceparent
 
 if TYPE_CHECKING:
+    from tracer.sampling import ReadHeaders
     from tracer.timeline import Timeline
 
+Ids = tuple[int, int, int | None]
+"""Of the request, its trace, and the caller's span."""
 
-def identify(timeline: Timeline) -> tuple[int, int, int | None]:
+
+def head_of(timeline: Timeline) -> Any:
+    """Return the server's own object for a request's head, as lent to us, or None."""
+    lent: Any = timeline.read_headers
+    while not isinstance(lent, partial | None):
+        lent = getattr(lent, "lent", None)
+    return lent.args[0] if isinstance(lent, partial) else None
+
+
+class Settled:
+    """Ids that were told before the end: they stay. It stands for the headers it was made of."""
+
+    def __init__(self, lent: ReadHeaders | None, ids: Ids) -> None:
+        """Keep both."""
+        self.lent, self.ids = lent, ids
+
+    def __call__(self) -> dict[str, str]:
+        """Return the headers."""
+        return self.lent() if self.lent is not None else {}
+
+
+def settle(timeline: Timeline, *, live: bool) -> Ids:
+    """Return request, trace and parent span id while the request runs; from now on they are so.
+
+    `live`: a user's own OpenTelemetry has a say.
+    """
+    if live:
+        from tracer.live_context import identity_of  # noqa: PLC0415 - only where there is one
+
+        return identity_of(timeline).ids
+    lent = timeline.read_headers
+    settled: Ids | None = getattr(lent, "ids", None)
+    if settled is None:
+        settled = identify(timeline)
+        timeline.read_headers = Settled(lent, settled)
+    return settled
+
+
+def identify(timeline: Timeline) -> Ids:
     """Return request, trace and parent span id; what the server lent is given back."""
     read_headers, timeline.read_headers = timeline.read_headers, None
-    settled: tuple[int, int, int | None] | None = getattr(read_headers, "ids", None)
+    settled: Ids | None = getattr(read_headers, "ids", None)
     if settled is not None:
         return settled
     request_id, verdict = random.getrandbits(64) or 1, timeline.verdict

@@ -21,6 +21,7 @@ from tracer.span_ids import mask, span_id
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tracer.sampling import ReadHeaders
     from tracer.timeline import Timeline
 
 _ROOT: Final = 0
@@ -41,8 +42,10 @@ FRAME: ContextVar[Frame | None] = ContextVar("tracer_frame", default=None)
 class Identity:
     """Which trace a request belongs to, settled before its end: it stands for its headers."""
 
-    def __init__(self, headers: dict[str, str], trace_id: int) -> None:
+    def __init__(self, lent: ReadHeaders | None, trace_id: int) -> None:
         """Continue the trace of the headers, by the user's propagators, or begin one."""
+        self.lent = lent
+        headers = lent() if lent is not None else {}
         from opentelemetry import propagate, trace  # noqa: PLC0415 - the process has it
 
         self.context = propagate.extract(headers)
@@ -56,6 +59,11 @@ class Identity:
     def __call__(self) -> dict[str, str]:
         """Return the headers."""
         return self._headers
+
+    def settle(self, told: tuple[int, int, int | None] | None) -> None:
+        """Keep to the ids that were told already, if any were."""
+        if told is not None:
+            self.request_id, self.trace_id, self.parent_id = told
 
     @property
     def ids(self) -> tuple[int, int, int | None]:
@@ -82,7 +90,9 @@ def identity_of(timeline: Timeline) -> Identity:
         if not isinstance(known, Identity):
             verdict = timeline.verdict
             chosen = (verdict.trace_id if verdict is not None else 0) or getrandbits(128) or 1
-            known = Identity(known() if known is not None else {}, chosen)
+            known = Identity(known, chosen)
+            # Told already, before there was a TracerProvider.
+            known.settle(getattr(known.lent, "ids", None))
             timeline.read_headers = known
     return known
 

@@ -20,7 +20,8 @@ LIMIT: Final = "TRACER_REMOTE_LIMIT"
 TRUST: Final = "TRACER_TRUST_REMOTE"
 SLOWER: Final = "TRACER_KEEP_SLOWER_THAN"
 ERRORS: Final = "TRACER_KEEP_ERRORS"
-VARIABLES: Final = (SAMPLE, PATHS, ROUTES, LIMIT, TRUST, SLOWER, ERRORS)
+TIMING: Final = "TRACER_SERVER_TIMING"
+VARIABLES: Final = (SAMPLE, PATHS, ROUTES, LIMIT, TRUST, SLOWER, ERRORS, TIMING)
 OTEL_SAMPLER: Final = "OTEL_TRACES_SAMPLER"
 OTEL_ARGUMENT: Final = "OTEL_TRACES_SAMPLER_ARG"
 
@@ -41,7 +42,7 @@ Rules = tuple[tuple[str, float], ...]
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Which requests are recorded.
+    """Which requests are recorded, and whether their responses tell how long they took.
 
     `rate`, and the rates by prefix of the path and by route, are shares from 0 to 1.
     With `parent_based` a caller's sampled flag decides before any rate, for at most
@@ -55,6 +56,7 @@ class Policy:
     remote_limit: int | None = REMOTE_LIMIT
     keep_slower_ns: int | None = None
     keep_errors: bool = False
+    server_timing: bool = False
 
 
 class Problem(NamedTuple):
@@ -95,6 +97,7 @@ def read_policy(environ: Mapping[str, str]) -> tuple[Policy, list[Problem]]:
         remote_limit=None if trusted else REMOTE_LIMIT if limit is None else limit,
         keep_slower_ns=read(SLOWER, duration_ns, None),
         keep_errors=read(ERRORS, _switch, default=False),
+        server_timing=read(TIMING, _switch, default=False),
     )
     return policy, problems
 

@@ -13,10 +13,11 @@ from tracer import frames
 from tracer.clock import now
 from tracer.culprits import Culprits
 from tracer.identity import identify
-from tracer.layers import Owner
 from tracer.marks import BusyNumbers, Log
+from tracer.naming import Naming
 from tracer.policy import Policy
 from tracer.sampling import DROPPED, Sampler
+from tracer.threadnames import ThreadNames
 from tracer.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -61,9 +62,11 @@ class Recorder:
         self.describe: Callable[[], dict[str, object]] = dict
         self.live: Callable[[], object] | None = None
         self._lock = threading.Lock()
-        self._names: dict[str, int] = {}
-        self._new_names: list[str] = []
-        self._owners: dict[Owner, int] = {}
+        self._naming = naming = Naming()
+        self.name, self.owner = naming.name, naming.owner
+        self.place, self.endpoint = naming.place, naming.endpoint
+        self.names = naming.numbers
+        self.threads = ThreadNames()
         self._sequence = self._shown_ns = 0
         self.busy = Log()
         self.log: Callable[[BusyNumbers], None] = self.busy.append
@@ -71,35 +74,10 @@ class Recorder:
         self._complained = self.reached = False
         self.callbacks: dict[tuple[int, str], int] = {}
         self.kept: list[object] = []
-        self._culprits = Culprits(self.name, self._names, LONG_NS)
+        self._culprits = Culprits(naming.name, naming.numbers, LONG_NS)
         self.arming: Arming | None = None
         self.policy = policy or Policy()
         self.sampler = Sampler(self.policy, self.name)
-
-    def name(self, text: str) -> int:
-        """Return the number of a text; the same text has the same number in this process."""
-        number = self._names.get(text)
-        if number is None:
-            with self._lock:
-                number = self._names.get(text)
-                if number is None:
-                    number = self._names[text] = len(self._names) + 1
-                    self._new_names.append(text)
-        return number
-
-    def owner(
-        self,
-        layer: str,
-        detail: str | None = None,
-        part: str | None = None,
-        phase: str | None = None,
-    ) -> int:
-        """Return the number of an owner of time."""
-        key = Owner(layer, detail, part, phase)  # type: ignore[arg-type]
-        number = self._owners.get(key)
-        if number is None:
-            number = self._owners[key] = self.name("\x1f".join(field or "" for field in key))
-        return number
 
     def open(
         self,
@@ -172,6 +150,8 @@ class Recorder:
                 timeline.path = None
             ids = identify(timeline)
             frame = frames.encode_timeline(timeline, packed, finish_ns, ids)
+            if self.threads.met():
+                self._described = None
             if not self.reached:
                 self.answered()
             more = stacks(ids[0], self.sink.largest) if stacks is not None else b""
@@ -223,6 +203,14 @@ class Recorder:
             finally:
                 self._lock.release()
 
+    def lately(self) -> list[frames.Busy]:
+        """Return who held which thread since that was last handed over; it still will be."""
+        with self._lock:
+            taken = frames.decode_occupancy(self.busy.take())
+            for one in taken:
+                self.busy.append((one.start_ns, one.end_ns, one.thread, one.sequence, one.name))
+        return taken
+
     def culprit(self, timeline: Timeline, start_ns: int, end_ns: int) -> int:
         """Return the name of what a request did between two instants."""
         return self._culprits.of(timeline, start_ns, end_ns)
@@ -250,9 +238,8 @@ class Recorder:
         self._lock = threading.Lock()
         self.busy = Log()
         self.log = self.busy.append
-        self._new_names = [
-            text for text, _ in sorted(self._names.items(), key=lambda item: item[1])
-        ]
+        self._naming.after_fork()
+        self.threads = ThreadNames()
         self._sequence = 0
         self._described = None
         self.reached = False
@@ -265,12 +252,9 @@ class Recorder:
             self._send(frames.OCCUPANCY, self.busy.take())
 
     def _send(self, kind: int, frame: bytes) -> None:
-        names = self._new_names
-        if names:
-            self._new_names = []
         if self._described != len(self.problems):
             self._describe()
-        self.sink.write(kind, frame, names)
+        self.sink.write(kind, frame, self._naming.take())
 
     def _describe(self) -> None:
         state = len(self.problems)

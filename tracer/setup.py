@@ -68,13 +68,14 @@ def install(
         sink = _sink(record)
         if sink is None:
             return None
+    policy = _policy()
     if probes is None:
         from tracer.probes import all_probes  # noqa: PLC0415 - one floor up, when needed
 
-        probes = all_probes()
+        probes = all_probes(server_timing=policy.server_timing)
     recorder = Recorder(
         sink,
-        policy=_policy(),
+        policy=policy,
         record_paths=os.environ.get(RECORD_PATHS) == "1",
     )
     recorder.arming = _arming(recorder)
@@ -213,6 +214,7 @@ def _describe(recorder: Recorder, installation: Installation) -> dict[str, objec
         "wall_offset_ns": wall_offset_ns(),
         "seams": seams,
         "policy": dataclasses.asdict(recorder.policy),
+        "threads": recorder.threads.told(),
         "environment": _environment(),
     }
 

@@ -11,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from tracer.accelerator import native
+from tracer.nametable import Place
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -65,7 +66,9 @@ class Sites:
             self._seen.append(ran)
         if site is None or (named is None and not hasattr(function, "__code__")):
             asker = f"{frame.f_globals.get('__name__', '?')}:{frame.f_code.co_qualname}"
-            site = self._recorder.name(f"{asker} → {describe(function)}")
+            said = f"{asker} → {describe(function)}"
+            site = self._recorder.name(said)
+            self._recorder.place(said, Place(frame.f_code.co_filename, frame.f_lineno))
             self._known[key] = site
         return site
 

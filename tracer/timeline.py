@@ -101,6 +101,7 @@ class Timeline(Marks):
     __slots__ = (
         "children",
         "connection",
+        "endpoint",
         "error_type",
         "http",
         "ids",
@@ -142,6 +143,7 @@ class Timeline(Marks):
         self.streams = 0
         self.weight = 1.0
         self.kept = 0
+        self.endpoint = 0
         self.verdict: Any = None
 
     if TYPE_CHECKING or native is None:

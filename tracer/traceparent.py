@@ -7,6 +7,7 @@ https://opentelemetry.io/docs/specs/otel/trace/tracestate-probability-sampling/
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 _LENGTH: Final = 55
@@ -17,6 +18,7 @@ _SAMPLED: Final = frozenset("13579bdf")
 """Last digits of flags of which the lowest bit is set."""
 
 _PRECISION: Final = 14
+_SPACE: Final = 16**_PRECISION
 _LONGEST_STATE: Final = 8192
 
 
@@ -83,6 +85,25 @@ def parse_probability(tracestate: str | None) -> tuple[int | None, int | None]:
             elif name == "rv" and len(digits) == _PRECISION and _is_hex(digits):
                 randomness = int(digits, 16)
     return threshold, randomness
+
+
+@lru_cache(maxsize=1024)
+def _threshold(weight: float) -> int:
+    return _SPACE - round(_SPACE / weight)
+
+
+def tracestate_of(weight: float | None, trace_id: int) -> str:
+    """Return what says how many requests one stands for, as in `ot=th:8`; empty where unknown.
+
+    Readers hold the threshold against the trace id. One that was decided by other
+    randomness than this would be taken for a mistake, so then it isn't said.
+    """
+    if weight is None or not weight >= 1:
+        return ""
+    threshold = _threshold(weight)
+    if trace_id % _SPACE < threshold or threshold == _SPACE:
+        return ""
+    return f"ot=th:{f'{threshold:0{_PRECISION}x}'.rstrip('0') or '0'}"
 
 
 def _is_hex(text: str, besides: bytes = b"") -> bool:

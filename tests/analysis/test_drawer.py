@@ -18,11 +18,25 @@ from tracer.analysis.batch import Batch
 from tracer.analysis.drawer import Drawer
 from tracer.analysis.spans import Trace, trace_of
 from tracer.frames import Busy
+from tracer.nametable import Endpoint, Place, endpoint_text, place_text
 
 thorough = settings(max_examples=40, deadline=None)
 NUMBER = 1
 OTHER_SITE = len(timelines.NAMES) + 1
-WORKER = replace(timelines.WORKER, names=(*timelines.NAMES, "thread → loop"))
+ENDPOINT = OTHER_SITE + 1
+OS_THREAD = 9_000
+WORKER = replace(
+    timelines.WORKER,
+    names=(
+        *(one.replace("detail of ", "detail.of.") for one in timelines.NAMES),
+        "thread:asks → loop",
+        endpoint_text(Endpoint("http", "127.0.0.1", 8000, "1.1")),
+        place_text("detail.of.view", Place("/site/views.py", 7)),
+        place_text("detail.of.middleware", Place("/site/middleware.py", None)),
+        place_text("thread:asks → loop", Place("/site/threads.py", 3)),
+    ),
+    description={"threads": {str(OS_THREAD + timelines.LOOP): "MainThread"}},
+)
 
 
 def batch_of(several, busy):
@@ -90,12 +104,14 @@ def told(program, after, number=1, stretch=1):
             code,
             start + (at - start) * stretch if at else at,
             thread,
-            OTHER_SITE if code == t.CALL else value,
+            {t.CALL: OTHER_SITE, t.RUN_ON: OS_THREAD + value}.get(code, value),
         )
         for code, at, thread, value in story.marks
     ]
+    marks.insert(0, (t.OS_THREAD, start, timelines.LOOP, OS_THREAD + timelines.LOOP))
     finish = start + (story.now - start) * stretch + 5
-    return timelines.head(finish_ns=finish, request_id=number, sequence=number), marks
+    head = timelines.head(finish_ns=finish, request_id=number, sequence=number, endpoint=ENDPOINT)
+    return head, marks
 
 
 @pytest.mark.parametrize("level", ["layers", "handoffs", "all"])
@@ -135,6 +151,40 @@ def test_who_had_the_loop_lies_in_what_waited_for_it(level):
     ]
     drawer = compare([(head, marks)], busy, level)
     assert drawer.drawn == 1
+
+
+def test_spans_say_where_their_code_stands_and_which_thread_began_them():
+    call = ((1, 2, 3), [("scope", "middleware", [("work", 4)])])
+    hop = ("hop", (1, 2, 3, 4), [("work", 5)], False, call)
+    program = [("scope", "view", [("work", 3), hop])]
+    (drawn,) = Drawer("handoffs").draw(batch_of([told(program, [])], ()), {NUMBER: WORKER})
+    root, *below = drawn.trace().spans
+    loop = {"thread.id": timelines.LOOP, "thread.name": "MainThread"}
+    assert root.attributes.items() >= loop.items()
+    assert root.attributes["server.address"] == "127.0.0.1"
+    assert root.attributes["server.port"] == 8000
+    assert root.attributes["url.scheme"] == "http"
+    assert root.attributes["network.protocol.version"] == "1.1"
+    by_name = {one.name: one.attributes for one in reversed(below)}
+    view = {"code.function.name": "detail.of.view", "code.file.path": "/site/views.py", **loop}
+    assert by_name["view: of.view"].items() >= {**view, "code.line.number": 7}.items()
+    middleware = next(one for name, one in by_name.items() if "middleware" in name)
+    assert middleware["code.file.path"] == "/site/middleware.py"
+    assert "code.line.number" not in middleware
+    asked = by_name["hand-off to the loop: loop"]
+    assert asked["code.function.name"] == "thread.asks"
+    assert asked["code.line.number"] == 3
+    assert asked["thread.id"] == timelines.LOOP + 1
+    assert "thread.name" not in asked
+
+
+def test_one_thread_of_the_kernel_under_two_numbers_is_drawn_alone():
+    head, marks = told([("hop", (1, 2, 3, 4), [("work", 5)], False, None)], [])
+    marks = [
+        (code, at, thread, OS_THREAD + timelines.LOOP if code == t.RUN_ON else value)
+        for code, at, thread, value in marks
+    ]
+    assert compare([(head, marks)], (), "handoffs").alone == 1
 
 
 def test_a_shape_is_planned_once_and_drawn_for_all():

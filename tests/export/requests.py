@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tracer.analysis.request import Hop, Request, Segment
+from tracer.analysis.request import Hop, Request, Segment, Thread
 
 
 def request_of(document):
@@ -10,6 +10,7 @@ def request_of(document):
     fields = {name: value for name, value in document.items() if name != "schema"}
     for name in ("segments", "after_response", "overlapped"):
         fields[name] = tuple(Segment(**one) for one in fields[name])
+    fields["threads"] = tuple(Thread(**one) for one in fields["threads"])
     fields["hops"] = tuple(Hop(**one) for one in fields["hops"])
     fields["seams_absent"] = tuple(fields["seams_absent"])
     fields["weight_known"] = fields["weight"] is not None

@@ -8,11 +8,12 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import SpanLimits
 
-from tests.analysis.builders import asgi_request, wsgi_request
+from tests.analysis.builders import VIEW, asgi_request, wsgi_request
 from tests.analysis.test_drawer import WORKER, batch_of, told
 from tests.analysis.timelines import LOOP, START_NS
 from tests.export.backend import Backend, spans_of
 from tracer.analysis.drawer import Drawer
+from tracer.analysis.request import Thread
 from tracer.analysis.span_levels import LEVELS
 from tracer.analysis.spans import trace_of
 from tracer.export.limiting import Limits
@@ -20,14 +21,19 @@ from tracer.export.outlets import Encoded, ReadableOutlet, WireOutlet, open_seam
 from tracer.export.readable import readable
 from tracer.export.wire import Wire
 from tracer.frames import Busy
+from tracer.nametable import Place
 
 NO_LIMITS = Limits(SpanLimits())
 CALLER = f"{77:016x}"
+THREADS = (Thread(7, 2**47 + 1, "MainThread"),)
+PLACES = {VIEW: Place("/site/views.py", 3)}
 REQUESTS = [
-    asgi_request(client=False),
+    asgi_request(client=False, threads=THREADS, places=PLACES, scheme="https", server_port=443),
     asgi_request(client=False, parent_span_id=CALLER, seams_absent=("a:b", "c:d")),
     wsgi_request(client=False, status=500, outcome="error", error_type="ValueError", pid=2),
     wsgi_request(client=False, route=None, target="/some/päth", method="BREW", weight=2.5, pid=2),
+    wsgi_request(client=False, weight=2.0, trace_id="f" * 32),
+    wsgi_request(client=False, weight_known=False),
 ]
 
 
@@ -45,6 +51,8 @@ def test_both_encodings_say_the_same(level):
     ours, theirs = both_ways([trace_of(one, level) for one in REQUESTS])
     assert len(spans_of(ours)) > 40
     assert ours == theirs
+    said = {attribute.key for span in spans_of(ours) for attribute in span.attributes}
+    assert {"thread.id", "thread.name", "code.file.path", "url.scheme", "server.port"} <= said
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -60,6 +68,16 @@ def test_a_shape_s_message_filled_in_again_and_again_says_the_same(level):
     assert ours == encode_spans(spans)
     assert any(one.extras for one in drawn) or level == "layers"
     assert any(one.lost for one in drawn) or level == "all"
+    said = {attribute.key for span in spans_of(ours) for attribute in span.attributes}
+    assert {"thread.id", "thread.name", "code.file.path", "server.port"} <= said
+
+
+def test_spans_say_how_many_requests_they_stand_for_where_that_is_known():
+    for one, state in zip(
+        REQUESTS, ("ot=th:0", "ot=th:0", "ot=th:0", "", "ot=th:8", ""), strict=True
+    ):
+        ours, _ = both_ways([trace_of(one)])
+        assert {span.trace_state for span in spans_of(ours)} == {state}
 
 
 def test_both_encodings_keep_to_the_limits():

@@ -22,6 +22,10 @@ class Names:
 
     def __init__(self):
         self.known = {}
+        self.places = {}
+
+    def place(self, name, code):
+        self.places[name] = code
 
     def name(self, text):
         return self.known.setdefault(text, len(self.known) + 1)
@@ -80,6 +84,8 @@ def test_an_answer_is_handed_back_and_the_hand_off_marked_with_its_site(asker, t
     assert [code for code, *_ in found] == [HOP, HOP_END] * 2
     assert {found[0][3], found[2][3]} == set(asker.names.known.values())
     assert all("test_asgiref" in name and name.endswith("answer") for name in asker.names.known)
+    line = main.__code__.co_firstlineno + 1
+    assert asker.names.places == dict.fromkeys(asker.names.known, (__file__, line))
 
 
 def test_one_place_that_asks_is_one_site(asker, timeline):

@@ -12,7 +12,7 @@ import pytest
 from tracer.probes import all_probes
 from tracer.seams import Installation, Probe, locate, parameters
 
-PROBES = all_probes()
+PROBES = all_probes(server_timing=True)
 ONE_BY_ONE = pytest.mark.parametrize("probe", PROBES, ids=lambda probe: probe.name)
 SEAMS = [
     pytest.param(probe, seam, id=f"{probe.name}-{seam.target}")

@@ -7,13 +7,13 @@ beside it and is reported as overlapped.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tracer import timeline as t
 from tracer.analysis.blame import TURN, Blame, like
 from tracer.analysis.hops import cut, phases
 from tracer.analysis.replay import Replay
-from tracer.analysis.request import Hop, Request, Segment
+from tracer.analysis.request import Hop, Request, Segment, Thread
 from tracer.analysis.tiling import sum_layers, tile
 from tracer.analysis.track import Bridge, Nested, Piece, Track
 from tracer.marks import HARD_LIMIT
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tracer.frames import Busy, Head
     from tracer.layers import State
     from tracer.marks import Mark
+    from tracer.nametable import Endpoint
 
 _FIELDS: Final = 4
 _DEPTH: Final = 200
@@ -83,7 +84,23 @@ def attribute(head: Head, marks: Sequence[Mark], worker: Worker, busy: Iterable[
         kept=head.reason,
         weight_known=head.weight_known,
         folded=head.folded,
+        **_endpoint(worker.endpoint(head.endpoint)),
+        threads=tuple(
+            Thread(number, ident, worker.threads.get(number))
+            for number, ident in replay.idents.items()
+            if number
+        ),
+        places=worker.places,
     )
+
+
+def _endpoint(endpoint: Endpoint) -> dict[str, Any]:
+    return {
+        "scheme": endpoint.scheme,
+        "server_address": endpoint.address,
+        "server_port": endpoint.port,
+        "http_version": endpoint.version,
+    }
 
 
 def window_end(replay: Replay, start_ns: int, finish_ns: int, outcome: str) -> int:

@@ -82,6 +82,6 @@ class Shapes:
         if told:
             first, last = np.searchsorted(self.early, (min(told), max(told) + 1))
             for row in self.early[first:last].tolist():
-                told[row] = (t.RUN_ON, 0, told[row - 1][2], 0)
+                told[row] = (t.RUN_ON, 0, told[row - 1][2], told[row - 1][2] + 1)
         marks = [told[row] for row in sorted(told)]
         return marks, places[codes.index(START)], places[codes.index(FINISH)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Final
 
+from tracer.analysis import span_where as where
 from tracer.analysis.drawing import Origin, Sketch
 from tracer.analysis.planner import Planner, attributed
 from tracer.analysis.span_root import Facts
@@ -14,9 +15,10 @@ from tracer.analysis.spans import trace_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tracer.analysis.batch import Batch
+    from tracer.analysis.batch import Batch, Shapes
     from tracer.analysis.drawn import Drawn
     from tracer.analysis.span_levels import Level
+    from tracer.analysis.span_shape import SpanShape
     from tracer.analysis.spans import Trace
     from tracer.analysis.worker import Worker
     from tracer.frames import Head
@@ -32,6 +34,7 @@ class Drawer:
         """Draw at a level of detail."""
         self._level: Level = level
         self._planner = Planner(functools.partial(shape_spans, level=level), _MOST)
+        self._where = where.Whereabouts()
         self.drawn = self.alone = 0
 
     def draw(self, batch: Batch, workers: Mapping[int, Worker]) -> list[Drawn | Trace]:
@@ -48,9 +51,7 @@ class Drawer:
         if places:
             sketch = Sketch(batch, found, places, chosen, self._level)
             sketch.blame(planner.busy(batch, workers), planner.book)
-            origins = [
-                _origin(batch.heads[place], workers[batch.workers[place]]) for place in places
-            ]
+            origins = self._origins(batch, found, places, chosen, workers)
             drawn = sketch.draw(origins, sketch.odd(planner.book))
         self.drawn += len(drawn)
         self.alone += len(batch.heads) - len(drawn)
@@ -61,11 +62,42 @@ class Drawer:
             for place in range(len(batch.heads))
         ]
 
+    def _origins(
+        self,
+        batch: Batch,
+        found: Shapes,
+        places: list[int],
+        chosen: list[SpanShape],
+        workers: Mapping[int, Worker],
+    ) -> list[Origin]:
+        """Return what is known of requests that isn't in their marks."""
+        of_kernel, edges = None, found.thread_base
+        called: tuple[str | None, ...]
+        origins = []
+        for place, shape in zip(places, chosen, strict=True):
+            number = batch.workers[place]
+            worker, called = workers[number], ()
+            if worker.threads:
+                if of_kernel is None:
+                    of_kernel = where.of_kernel(batch, found)
+                numbers = of_kernel[edges[place] : edges[place + 1]].tolist()
+                called = tuple(map(worker.threads.get, numbers))
+            origins.append(
+                Origin(
+                    _facts(batch.heads[place], worker),
+                    worker.pid,
+                    worker.wall_offset_ns,
+                    self._where.of(number, worker, shape),
+                    called,
+                )
+            )
+        return origins
 
-def _origin(head: Head, worker: Worker) -> Origin:
+
+def _facts(head: Head, worker: Worker) -> Facts:
     route = worker.text(head.route)
     path = head.path if head.path and head.path != route else None
-    facts = Facts(
+    return Facts(
         worker.text(head.method) or "",
         route,
         path,
@@ -79,5 +111,5 @@ def _origin(head: Head, worker: Worker) -> Origin:
         head.weight if head.weight_known else None,
         head.reason,
         worker.seams_absent,
+        worker.endpoint(head.endpoint),
     )
-    return Origin(facts, worker.pid, worker.wall_offset_ns)

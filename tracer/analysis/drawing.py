@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tracer.analysis.span_levels import Level
     from tracer.analysis.span_root import Facts
     from tracer.analysis.span_shape import SpanShape
+    from tracer.analysis.span_where import Placed
 
     Ints = NDArray[np.int64]
 
@@ -40,11 +41,16 @@ _BESIDE: Final = "tracer.overlapped"
 
 
 class Origin(NamedTuple):
-    """What is known of a request that isn't in its marks; `offset_ns` leads to unix time."""
+    """What is known of a request that isn't in its marks; `offset_ns` leads to unix time.
+
+    `called` are its threads' names, by their numbers in its shape.
+    """
 
     facts: Facts
     pid: int
     offset_ns: int
+    placed: Placed
+    called: tuple[str | None, ...]
 
 
 class Sketch:
@@ -180,16 +186,19 @@ class Sketch:
             layers.tolist(),
         )
         beside = self._beside(members, shape, zero[:, 0])
+        edges, threads = self._shapes.thread_base, self._shapes.threads
         found = []
         for row, (number, head) in enumerate(zip(members, heads, strict=True)):
             extras, lost = beside[row]
             starts, lasts, events, figures, hops, by_layer = (column[row] for column in columns)
-            origin = origins[number]
+            origin, at = origins[number], self._places[number]
+            idents = threads[edges[at] : edges[at + 1]].tolist()
             found.append(
                 Drawn(
                     shape, origin.facts, head.trace_id, head.request_id, head.parent_span_id,
                     origin.pid, int(zero[row, 0]), ends[row], starts, lasts, events, figures,
-                    hops, by_layer, after[row] - ends[row], extras, lost,
+                    hops, by_layer, after[row] - ends[row], origin.placed, idents, origin.called,
+                    extras, lost,
                 )
             )  # fmt: skip
         return found

@@ -15,17 +15,26 @@ from tracer.analysis.span_root import (
     root_name,
     slowest,
 )
-from tracer.analysis.span_words import LAYER, attributes_of, name_of
-from tracer.analysis.spans import LOOP_FIGURE, Span, Trace, phase_name
+from tracer.analysis.span_words import (
+    LAYER,
+    attributes_of,
+    name_of,
+    place_attributes,
+    thread_attributes,
+)
+from tracer.analysis.spans import LOOP_FIGURE, THREAD, Span, Trace, phase_name
 from tracer.layers import HOP_PHASES
 from tracer.span_ids import span_id
+from tracer.traceparent import tracestate_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tracer.analysis.branch import Branch
     from tracer.analysis.span_plan import SpanPlan
+    from tracer.analysis.span_root import Attributes
     from tracer.analysis.span_shape import SpanShape
+    from tracer.analysis.span_where import Placed
 
 _PHASES: Final = len(HOP_PHASES)
 
@@ -45,7 +54,8 @@ class Drawn(NamedTuple):
     """A request's instants (unix, ns) and figures, in the order of its shape.
 
     `figures` are the root's own, then each span's; `hops` the phases and the loop's part
-    of each hand-off; `lost` the event loop's time by holder where it has no span.
+    of each hand-off; `idents` and `called` numbers and names of its threads; `lost` the
+    event loop's time by holder where it has no span.
     """
 
     shape: SpanShape
@@ -63,12 +73,20 @@ class Drawn(NamedTuple):
     hops: Sequence[Sequence[int]]
     layers: Sequence[int]
     after_ns: int
+    placed: Placed
+    idents: Sequence[int]
+    called: tuple[str | None, ...]
     extras: Sequence[Extra] = ()
     lost: dict[int, int] | None = None
 
     def trace(self) -> Trace:
         """Return the spans."""
-        return Trace(self.trace_id, self.pid, tuple(self._spans()))
+        return Trace(self.trace_id, self.pid, tuple(self._spans()), self.state)
+
+    @property
+    def state(self) -> str:
+        """The spans' `tracestate`."""
+        return tracestate_of(self.facts.weight, self.trace_id)
 
     def _spans(self) -> Iterator[Span]:
         figures, events = iter(self.figures), iter(self.events)
@@ -79,6 +97,7 @@ class Drawn(NamedTuple):
             *fact_attributes(self.facts),
             *count_attributes(self.shape.counts),
             (SLOWEST, slowest(self.layers)),
+            *self._called(0),
         )
         yield Span(
             self.root_id,
@@ -87,7 +106,7 @@ class Drawn(NamedTuple):
             self.start_ns,
             self.end_ns,
             said,
-            (*layer_figures(self.layers, self.after_ns), *own, *more),
+            (*layer_figures(self.layers, self.after_ns), *own, *self._thread(0), *more),
             server=True,
             failed=failed(self.facts),
         )
@@ -102,8 +121,8 @@ class Drawn(NamedTuple):
                 one.name,
                 self.starts[place],
                 self.ends[place],
-                one.attributes,
-                (*own, *self.hop_figures(one), *more),
+                self._said(place, one),
+                (*own, *self.hop_figures(one), *self._thread(place + 1), *more),
                 tuple((event.name, next(events)) for event in one.events),
             )
         for extra in self.extras:
@@ -112,6 +131,18 @@ class Drawn(NamedTuple):
     def lost_of(self, place: int) -> int:
         """Return what the loop's others took from a span without one of their own."""
         return 0 if self.lost is None else self.lost.get(place, 0)
+
+    def _said(self, place: int, one: SpanPlan) -> Attributes:
+        where = place_attributes(self.placed.places[place])
+        return (*one.attributes, *where, *self._called(place + 1))
+
+    def _called(self, span: int) -> Attributes:
+        thread = self.shape.threads[span]
+        return () if thread < 0 or not self.called else thread_attributes(self.called[thread])
+
+    def _thread(self, span: int) -> tuple[tuple[str, int], ...]:
+        thread = self.shape.threads[span]
+        return () if thread < 0 else ((THREAD, self.idents[thread]),)
 
     def hop_figures(self, one: SpanPlan) -> list[tuple[str, int]]:
         """Return what a hand-off's span says of its phases."""

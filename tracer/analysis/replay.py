@@ -200,7 +200,8 @@ class Replay(Threads):
         self.tracks[value] = track
         if bridge is not None:
             bridge.run, bridge.free_ns = track, free
-        self._os_threads[thread] = track.os_thread = os_thread
+        track.os_thread = os_thread
+        self._is_of_kernel(thread, os_thread)
         self._active.setdefault(thread, []).append(track)
         track.thread, track.start_ns, track.cursor = thread, instant, instant
 
@@ -252,7 +253,7 @@ class Replay(Threads):
 
     @_on(t.OS_THREAD)
     def _os_thread(self, _instant: int, thread: int, value: int) -> None:
-        self._os_threads[thread] = value
+        self._is_of_kernel(thread, value)
         stack = self._active.get(thread)
         if stack:
             stack[-1].os_thread = value

@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tracer.layers import Certainty, Layer, State
+    from tracer.nametable import Place
 
 SCHEMA = "tracer.request/1"
 
@@ -47,6 +50,19 @@ class Hop:
 
 
 @dataclass(frozen=True, slots=True)
+class Thread:
+    """A thread that ran something of the request.
+
+    `thread` is what the kernel knows it as, `ident` what Python does; `name` is None for
+    one that doesn't live on.
+    """
+
+    thread: int
+    ident: int
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Client:
     """What our load client saw, on the clock it shares with the server.
 
@@ -66,7 +82,8 @@ class Request:
 
     Where nobody knows how many requests this one stands for, `weight` is 1 for
     those who add them up, and null in JSON. `kept` is why it is recorded, `folded` how
-    many marks past the limit are none of their own.
+    many marks past the limit are none of their own. `places` says where code stands, by
+    its name; it isn't in JSON.
     """
 
     request_id: str
@@ -104,6 +121,12 @@ class Request:
     kept: str = "rate"
     weight_known: bool = True
     folded: int = 0
+    scheme: str | None = None
+    server_address: str | None = None
+    server_port: int | None = None
+    http_version: str | None = None
+    threads: tuple[Thread, ...] = ()
+    places: Mapping[str, Place] = field(default_factory=dict)
 
     @property
     def duration_ns(self) -> int:
@@ -114,6 +137,8 @@ class Request:
         """Return the contract's object, ready for `json.dumps`."""
         document: dict[str, Any] = {"schema": SCHEMA}
         for name in self.__slots__:
+            if name == "places":
+                continue
             value = getattr(self, name)
             if name in _SEGMENT_LISTS:
                 value = [_plain(item) for item in value]
@@ -131,8 +156,8 @@ class Request:
         return document
 
 
-_SEGMENT_LISTS = frozenset({"segments", "after_response", "overlapped", "hops"})
+_SEGMENT_LISTS = frozenset({"segments", "after_response", "overlapped", "hops", "threads"})
 
 
-def _plain(item: Segment | Hop) -> dict[str, Any]:
+def _plain(item: Segment | Hop | Thread) -> dict[str, Any]:
     return {name: getattr(item, name) for name in item.__slots__}

@@ -69,6 +69,7 @@ class _Outline:
     def shapes(self) -> Shapes:
         """Take the steps in the order in which they need each other."""
         pauses = self._pauses()
+        self._os_threads()
         early = self._run_on()
         self._tasks()
         self._timers()
@@ -90,7 +91,18 @@ class _Outline:
         for worker in set(self._batch.workers):
             mine = named[whose == worker]
             self._value[mine] = number_of(worker, self._value[mine])
-        self._value[self._rows(t.OS_THREAD)] = 0
+
+    def _os_threads(self) -> None:
+        """Forget what the kernel calls threads, but refuse it of two threads, or of none."""
+        rows = np.concatenate([self._rows(t.OS_THREAD), self._rows(t.RUN_ON)])
+        self._odd[self._of[rows[self._value[rows] == 0]]] = True
+        rows = rows[np.lexsort((self._value[rows], self._of[rows]))]
+        again, other = (
+            (column[rows[1:]] == column[rows[:-1]]) for column in (self._value, self._thread)
+        )
+        of = self._of[rows]
+        self._odd[of[1:][(of[1:] == of[:-1]) & again & ~other]] = True
+        self._value[rows] = 0
 
     def _pauses(self) -> list[Pause]:
         """Take garbage collections out: begin and end stand side by side."""
@@ -115,7 +127,6 @@ class _Outline:
     def _run_on(self) -> Ints:
         """Forget when a thread was free before it was handed anything; return these marks."""
         rows = self._rows(t.RUN_ON)
-        self._value[rows] = 0
         if not len(rows):
             return rows
         before = np.maximum(rows - 1, 0)
@@ -217,6 +228,8 @@ class _Outline:
         bounds = np.searchsorted(of, np.arange(n + 1))
         on, threads, thread_base = _threads(of, thread, n)
         self._odd[of[on >= _THREADS]] = True
+        of_kernel = (code == t.OS_THREAD) | (code == t.RUN_ON)
+        value[of_kernel] = on[of_kernel] + 1
         again = np.zeros(len(of), np.int64)
         again[1:] = (of[1:] == of[:-1]) & (at[1:] == at[:-1])
         packed = code | again << 7 | on << 8 | value << 16

@@ -16,7 +16,7 @@ from tracer.analysis.blame import like
 from tracer.analysis.branch import IDLE
 from tracer.analysis.onion import grow
 from tracer.analysis.span_fold import fold, told
-from tracer.analysis.span_words import attributes_of, hop_attributes, name_of
+from tracer.analysis.span_words import attributes_of, code_of, hop_attributes, name_of
 from tracer.span_ids import mask
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ class SpanPlan:
     """One span: `first` and `last` are the segments it reaches from and to.
 
     `hop` is the hand-off's place among the request's. `mask` gives its id, `parent` is the
-    place of its parent in the plan.
+    place of its parent in the plan. `code` is by what name it is told where its code
+    stands, `thread` the segment whose thread began it, if any ran.
     """
 
     name: str
@@ -63,6 +64,8 @@ class SpanPlan:
     figures: tuple[Figure, ...]
     events: tuple[Event, ...] = ()
     hop: int | None = None
+    code: str | None = None
+    thread: int | None = None
 
 
 @dataclass(slots=True)
@@ -81,7 +84,10 @@ class Sections:
 
 @dataclass(slots=True)
 class TracePlan:
-    """All spans below the root, parents first; `segments` are what they count."""
+    """All spans below the root, parents first; `segments` are what they count.
+
+    `thread` is the segment whose thread began the root.
+    """
 
     segments: list[Segment]
     window: int
@@ -89,6 +95,7 @@ class TracePlan:
     own: tuple[Figure, ...] = ()
     spans: list[SpanPlan] = field(default_factory=list)
     hops: list[Crossing] = field(default_factory=list)
+    thread: int | None = None
 
 
 def plan_trace(sections: Sections, level: Level) -> TracePlan:
@@ -97,6 +104,7 @@ def plan_trace(sections: Sections, level: Level) -> TracePlan:
     runs = _runs(sections.beside, sections.end_ns) if level != "layers" else []
     every = [*window, *after, *chain.from_iterable(runs)]
     made = TracePlan(every, len(window), len(after), hops=list(sections.crossings))
+    made.thread = _began_on(window, 0, len(window))
     maker = _Maker(made, level)
     main = [one for one in sections.crossings if not one.beside]
     tree = maker.fold(window, [one for one in main if not one.after], 0, whole=False)
@@ -168,6 +176,7 @@ class _Maker:
 
     def _span(self, kept: Kept, parent: int, offset: int, section: str) -> None:
         branch, place = kept.branch, len(self._plan.spans)
+        first, last = branch.first + offset, branch.last + offset
         attributes = attributes_of(branch, section)
         if branch.hop is not None:
             attributes += hop_attributes(branch.hop)
@@ -178,12 +187,14 @@ class _Maker:
                 name_of(branch, section),
                 parent,
                 self._mask(branch, section),
-                branch.first + offset,
-                branch.last - 1 + offset,
+                first,
+                last - 1,
                 attributes,
                 self.figures(kept, offset, None if branch.kind == "whole" else branch.owner.layer),
                 tuple(Event(one.owner.phase or "", one.first + offset) for one in kept.phases),
                 None if branch.hop is None else branch.hop.number,
+                code_of(branch),
+                _began_on(self._plan.segments, first, last),
             )
         )
         self.below(kept, place, offset, section)
@@ -196,6 +207,11 @@ class _Maker:
         again = self._seen[key]
         self._seen[key] += 1
         return mask(kind, owner.layer, owner.detail, more, again)
+
+
+def _began_on(segments: Sequence[Segment], first: int, last: int) -> int | None:
+    """Return the first of some segments that a thread is known to have run."""
+    return next((number for number in range(first, last) if segments[number].thread), None)
 
 
 def _runs(segments: Sequence[Segment], end_ns: int) -> list[list[Segment]]:

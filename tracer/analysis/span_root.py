@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tracer.analysis.span_words import bucket
 from tracer.layers import LAYERS
+from tracer.nametable import NOWHERE, Endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +39,7 @@ class Facts(NamedTuple):
     weight: float | None
     kept: str
     seams_absent: tuple[str, ...] = ()
+    endpoint: Endpoint = NOWHERE
 
 
 class Counts(NamedTuple):
@@ -67,6 +69,7 @@ def facts_of(request: Request) -> Facts:
         request.weight if request.weight_known else None,
         request.kept,
         request.seams_absent,
+        Endpoint(request.scheme, request.server_address, request.server_port, request.http_version),
     )
 
 
@@ -102,7 +105,11 @@ def fact_attributes(facts: Facts) -> Attributes:
         "http.request.method": facts.method if known else _OTHER,
         "http.request.method_original": None if known else facts.method or None,
         "http.route": facts.route,
+        "url.scheme": facts.endpoint.scheme,
         "url.path": facts.path,
+        "server.address": facts.endpoint.address,
+        "server.port": facts.endpoint.port,
+        "network.protocol.version": facts.endpoint.version,
         "http.response.status_code": facts.status,
         "error.type": error,
         "tracer.exception": facts.error_type,

@@ -15,7 +15,7 @@ from tracer import timeline as t
 from tracer.analysis.attribution import window_end
 from tracer.analysis.branch import Crossing
 from tracer.analysis.hops import cut, phases
-from tracer.analysis.plan import PlanWalk, return_of, thread_of
+from tracer.analysis.plan import NOBODY, PlanWalk, return_of, thread_of
 from tracer.analysis.replay import Replay
 from tracer.analysis.span_plan import NO_PARENT, SELF, Sections, plan_trace
 from tracer.analysis.span_root import Counts
@@ -44,7 +44,8 @@ class SpanShape:
     Segments are those of the plan, with `within` of them in the window and `main` of them
     not overlapped. Figures are the root's, then those of each span in turn; `gathers` are
     the segments of one after the other, `edges` where each figure's begin. A figure
-    without segments has the one behind the last.
+    without segments has the one behind the last. `threads` are the request's threads on
+    which the root and each span began, by number, or nobody.
     """
 
     plan: TracePlan
@@ -73,6 +74,7 @@ class SpanShape:
     return_high: Ints
     return_on: Ints
     counts: Counts
+    threads: tuple[int, ...]
 
     @property
     def spans(self) -> list[SpanPlan]:
@@ -114,6 +116,10 @@ def shape_spans(story: Story, book: Book, level: Level) -> SpanShape:
         finish=finish - 1,
         **_hops(bridges, walk),
         counts=_counts(crossings, replay, end),
+        threads=tuple(
+            NOBODY if one is None else (every[one].thread or 0) - 1
+            for one in (plan.thread, *(span.thread for span in plan.spans))
+        ),
     )
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tracer.analysis.wording import ran_there, short
+from tracer.analysis.wording import asked_by, ran_there, short
 
 if TYPE_CHECKING:
     from tracer.analysis.branch import Branch, Crossing
     from tracer.layers import Owner
+    from tracer.nametable import Place
 
 Value = str | int | float | bool | tuple[str, ...]
 
@@ -67,14 +68,45 @@ def attributes_of(branch: Branch, section: str) -> tuple[tuple[str, Value], ...]
             found.append(("tracer.part", owner.part))
         if owner.phase:
             found.append(("tracer.phase", owner.phase))
-        if branch.kind in _CODE and owner.detail and "." in owner.detail:
-            method = f".{owner.phase}" if owner.phase else ""
-            found.append(("code.function.name", owner.detail + method))
+        if (code := code_of(branch)) is not None:
+            found.append(("code.function.name", _function(code)))
     if section == "after":
         found.append(("tracer.after_response", True))
     if section == "beside":
         found.append(("tracer.overlapped", True))
     return tuple(found)
+
+
+def code_of(branch: Branch) -> str | None:
+    """Return by what name it is told where the code of a branch stands; None for no code.
+
+    Of a hand-off that is its site: the code that asked for it.
+    """
+    owner = branch.owner
+    if branch.kind == "hop":
+        site = owner.detail or ""
+        return site if ":" in asked_by(site) else None
+    if branch.kind in _CODE and owner.detail and "." in owner.detail:
+        return owner.detail + (f".{owner.phase}" if owner.phase else "")
+    return None
+
+
+def _function(code: str) -> str:
+    """Return the dotted path of the function, of a hand-off's site who asked."""
+    return asked_by(code).replace(":", ".")
+
+
+def place_attributes(place: Place | None) -> tuple[tuple[str, Value], ...]:
+    """Return where code stands, as far as it is known."""
+    if place is None:
+        return ()
+    file: tuple[str, Value] = ("code.file.path", place.file)
+    return (file,) if place.line is None else (file, ("code.line.number", place.line))
+
+
+def thread_attributes(name: str | None) -> tuple[tuple[str, Value], ...]:
+    """Return what a thread is called."""
+    return () if name is None else (("thread.name", name),)
 
 
 def hop_attributes(hop: Crossing) -> tuple[tuple[str, Value], ...]:

@@ -19,8 +19,10 @@ from tracer.analysis.span_root import (
     root_name,
     slowest,
 )
+from tracer.analysis.span_words import place_attributes, thread_attributes
 from tracer.layers import LAYERS
 from tracer.span_ids import span_id
+from tracer.traceparent import tracestate_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,9 +30,11 @@ if TYPE_CHECKING:
     from tracer.analysis.request import Hop, Request
     from tracer.analysis.span_levels import Level
     from tracer.analysis.span_plan import Figure, SpanPlan, TracePlan
+    from tracer.analysis.span_root import Attributes
     from tracer.analysis.span_words import Value
 
 LOOP_FIGURE: Final = "tracer.handoff.event_loop_ns"
+THREAD: Final = "thread.id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +64,15 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """One request's spans, parents before children, the root first; `pid` is its worker's."""
+    """One request's spans, parents before children, the root first; `pid` is its worker's.
+
+    `state` is their `tracestate`: how many requests this one stands for.
+    """
 
     trace_id: int
     pid: int
     spans: tuple[Span, ...]
+    state: str = ""
 
 
 def phase_name(phase: str) -> str:
@@ -104,6 +112,7 @@ class _Filling:
     def __init__(self, request: Request, plan: TracePlan) -> None:
         self._request, self._plan = request, plan
         self._offset = request.start_unix_ns - request.start_ns
+        self._threads = {one.thread: one for one in request.threads}
         self._root_id = int(request.request_id, 16)
 
     def trace(self) -> Trace:
@@ -112,7 +121,9 @@ class _Filling:
         ids.append(self._root_id)  # where a parent of `NO_PARENT` finds it
         below = [self._span(one, ids[n], ids[one.parent]) for n, one in enumerate(self._plan.spans)]
         request = self._request
-        return Trace(int(request.trace_id, 16), request.pid, (self._root(), *below))
+        trace_id = int(request.trace_id, 16)
+        state = tracestate_of(request.weight if request.weight_known else None, trace_id)
+        return Trace(trace_id, request.pid, (self._root(), *below), state)
 
     def _root(self) -> Span:
         request = self._request
@@ -123,9 +134,11 @@ class _Filling:
             *count_attributes(counts_of(request)),
             (SLOWEST, slowest(layers)),
         )
+        called, number = self._thread(self._plan.thread)
         figures = (
             *layer_figures(layers, request.after_response_ns),
             *self._figures(self._plan.own),
+            *number,
         )
         parent = request.parent_span_id
         return Span(
@@ -134,7 +147,7 @@ class _Filling:
             root_name(facts),
             request.start_ns + self._offset,
             request.end_ns + self._offset,
-            said,
+            (*said, *called),
             figures,
             server=True,
             failed=failed(facts),
@@ -145,16 +158,26 @@ class _Filling:
         figures = self._figures(one.figures)
         if one.hop is not None:
             figures += _of_hop(self._request.hops[one.hop])
+        place = None if one.code is None else self._request.places.get(one.code)
+        called, number = self._thread(one.thread)
         return Span(
             own_id,
             parent_id,
             one.name,
             segments[one.first].start_ns + self._offset,
             segments[one.last].end_ns + self._offset,
-            one.attributes,
-            tuple(figures),
+            (*one.attributes, *place_attributes(place), *called),
+            (*figures, *number),
             tuple((name, segments[at].start_ns + self._offset) for name, at in one.events),
         )
+
+    def _thread(self, segment: int | None) -> tuple[Attributes, tuple[tuple[str, int], ...]]:
+        """Return name and number of the thread that ran a segment."""
+        thread = None if segment is None else self._plan.segments[segment].thread
+        known = None if thread is None else self._threads.get(thread)
+        if known is None:
+            return (), ()
+        return thread_attributes(known.name), ((THREAD, known.ident),)
 
     def _figures(self, figures: Iterable[Figure]) -> list[tuple[str, int]]:
         segments = self._plan.segments

@@ -28,6 +28,12 @@ class Threads:
         self._view = view
         self._active: dict[int, list[Track]] = {}
         self._os_threads: dict[int, int] = {}
+        self.idents: dict[int, int] = {}
+
+    def _is_of_kernel(self, thread: int, os_thread: int) -> None:
+        """A thread is known to the kernel as that."""
+        self._os_threads[thread] = os_thread
+        self.idents.setdefault(os_thread, thread)
 
     def _top(self, thread: int) -> Track:
         stack = self._active.get(thread)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from tracer.layers import UNATTRIBUTED, Layer, Owner
+from tracer.nametable import Endpoint, Place, endpoint_in, places_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,6 +49,22 @@ class Worker:
     def owner(self, number: int) -> Owner:
         """Return the owner with a number in this worker's table."""
         return owner_in(self.text(number))
+
+    def endpoint(self, number: int) -> Endpoint:
+        """Return the endpoint with a number in this worker's table."""
+        return endpoint_in(self.text(number))
+
+    @cached_property
+    def places(self) -> Mapping[str, Place]:
+        """Where code stands, by its name."""
+        return places_in(self.names)
+
+    @cached_property
+    def threads(self) -> Mapping[int, str]:
+        """Names of threads that live on, by what the kernel knows them as."""
+        told = self.description.get("threads")
+        several = told.items() if isinstance(told, dict) else ()
+        return {int(number): str(name) for number, name in several if str(number).isdecimal()}
 
 
 @lru_cache(maxsize=4096)

@@ -21,6 +21,7 @@ _OPTIONS: Final = {
     policy.TRUST: "--trust-remote",
     policy.SLOWER: "--keep-slower-than",
     policy.ERRORS: "--keep-errors",
+    policy.TIMING: "--server-timing",
 }
 _DECORATORS: Final = (
     click.option(
@@ -61,6 +62,11 @@ _DECORATORS: Final = (
         "--keep-errors",
         is_flag=True,
         help="Record every request that fails: status 500 and above, or an exception.",
+    ),
+    click.option(
+        "--server-timing",
+        is_flag=True,
+        help="Tell layers and trace of a recorded request in its response, for browsers' tools.",
     ),
 )
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from tracer.analysis.span_plan import Figure
     from tracer.analysis.spans import Span
 
+    Append = Callable[[Any, Span, bytes, str], None]
+
 _SPANS: Final = 20_000
 """So many spans may the prototypes have that are kept; the least used go first."""
 
@@ -27,28 +29,31 @@ _BYTES: Final = 8
 class Prototype:
     """The message of one shape's spans, and the places in it that change."""
 
-    def __init__(self, drawn: Drawn, append: Callable[[Any, Span, bytes], None]) -> None:
+    def __init__(self, drawn: Drawn, append: Append) -> None:
         """Make it from a request of the shape; `append` adds a span to a message."""
         self.message = ScopeSpans()
         spans = drawn._replace(extras=(), lost=None).trace().spans
         for one in spans:
-            append(self.message.spans, one, b"")
+            append(self.message.spans, one, b"", drawn.state)
         self.spans = list(self.message.spans)
         root, *below = self.spans
         shape = drawn.shape
-        own = len(shape.plan.own)
+        self.threads: list[tuple[int, Any]] = []
         # Layers, unattributed and after come first among the root's figures.
-        numbers = [one.value for one in root.attributes if one.value.WhichOneof("value")]
-        figures = len(spans[0].figures)
-        changing = numbers[len(numbers) - figures :]
-        self.breakdown, self.figures = changing[: figures - own], changing[figures - own :]
+        changing = [one.value for one in root.attributes][len(spans[0].said) :]
+        self._take_thread(shape.threads[0], changing)
+        breakdown = len(changing) - len(shape.plan.own)
+        self.breakdown, self.figures = changing[:breakdown], changing[breakdown:]
         self._losses = [_loss(root, None, shape.plan.own, self.figures)]
         self._added: list[tuple[Any, int]] = []
         self.slowest = next(one.value for one in root.attributes if one.key == SLOWEST)
         self.hops: list[tuple[int, int, Any]] = []
         self.events: list[Any] = []
-        for plan, message, said in zip(shape.spans, below, spans[1:], strict=True):
+        for plan, message, said, thread in zip(
+            shape.spans, below, spans[1:], shape.threads[1:], strict=True
+        ):
             values = [one.value for one in message.attributes][len(said.said) :]
+            self._take_thread(thread, values)
             mine = values[: len(plan.figures)]
             self.figures += mine
             self._losses.append(_loss(message, layer_of(plan), plan.figures, mine))
@@ -61,9 +66,14 @@ class Prototype:
         self.masks = [one.mask for one in shape.spans]
         self.parents = [one.parent for one in shape.spans]
 
+    def _take_thread(self, thread: int, values: list[Any]) -> None:
+        """Take a span's thread off its figures, where it has one: it comes last."""
+        if thread >= 0:
+            self.threads.append((thread, values.pop()))
+
     def fill(self, drawn: Drawn) -> None:
         """Put a request in; whoever is there is overwritten."""
-        trace_id = drawn.trace_id.to_bytes(2 * _BYTES, "big")
+        trace_id = _id(drawn)
         root, *below = self.spans
         root_id = drawn.root_id
         root.trace_id, root.span_id = trace_id, root_id.to_bytes(_BYTES, "big")
@@ -90,6 +100,9 @@ class Prototype:
         hops = drawn.hops
         for hop, place, value in self.hops:
             value.int_value = hops[hop][place]
+        idents = drawn.idents
+        for thread, value in self.threads:
+            value.int_value = idents[thread]
         if drawn.lost is not None:
             self._lose(drawn.lost)
 
@@ -116,8 +129,8 @@ class Prototype:
 class Prototypes:
     """Those used of late, by shape and facts."""
 
-    def __init__(self, append: Callable[[Any, Span, bytes], None]) -> None:
-        """Keep none yet; `append` adds a span with its trace's id to a message."""
+    def __init__(self, append: Append) -> None:
+        """Keep none yet; `append` adds a span with its trace's id and state to a message."""
         self._append = append
         self._kept: OrderedDict[tuple[object, ...], Prototype] = OrderedDict()
         self._spans = 0
@@ -134,12 +147,13 @@ class Prototypes:
             masked = made.masks[extra.holder] if extra.holder >= 0 else 0
             parent = span_id(drawn.root_id, masked) if masked else drawn.root_id
             one = extra_span(extra, drawn.root_id, parent)
-            self._append(more.spans, one, drawn.trace_id.to_bytes(2 * _BYTES, "big"))
+            self._append(more.spans, one, _id(drawn), drawn.state)
         return content + more.SerializeToString(), len(made.spans) + len(drawn.extras)
 
     def _of(self, drawn: Drawn) -> Prototype:
         # The shape itself is in the key: so nothing else can come to have its address.
-        key = (drawn.shape, drawn.facts, drawn.parent_id is None)
+        fixed = drawn.facts, drawn.placed, drawn.called, drawn.state
+        key = (drawn.shape, drawn.parent_id is None, *fixed)
         made = self._kept.get(key)
         if made is not None:
             self._kept.move_to_end(key)
@@ -159,6 +173,10 @@ def _loss(
     own, more = with_loss([(one.name, 0) for one in figures], layer, 1)
     changing = [value for value, (_, changed) in zip(values, own, strict=True) if changed]
     return message.attributes, changing, more
+
+
+def _id(drawn: Drawn) -> bytes:
+    return drawn.trace_id.to_bytes(2 * _BYTES, "big")
 
 
 def _breakdown(drawn: Drawn) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.trace import Event, ReadableSpan
-from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
 from tracer.export.resources import resource_of, scope
 
@@ -25,9 +25,10 @@ def _span(trace: Trace, one: Span) -> ReadableSpan:
     parent = None
     if one.parent_id is not None:
         parent = SpanContext(trace.trace_id, one.parent_id, one.server, SAMPLED)
+    state = TraceState.from_header([trace.state]) if trace.state else None
     return ReadableSpan(
         name=one.name,
-        context=SpanContext(trace.trace_id, one.span_id, False, SAMPLED),  # noqa: FBT003
+        context=SpanContext(trace.trace_id, one.span_id, False, SAMPLED, state),  # noqa: FBT003
         parent=parent,
         resource=resource_of(trace.pid),
         attributes=one.attributes,

@@ -59,9 +59,8 @@ class Wire:
                 content, count = self._prototypes.encode(trace)
                 return [Packed(trace.pid, count, content)]
             trace = trace.trace()
-        trace_id = trace.trace_id.to_bytes(16, "big")
         return [
-            self._pack(trace.pid, trace_id, trace.spans[first : first + most])
+            self._pack(trace, trace.spans[first : first + most])
             for first in range(0, len(trace.spans), most)
         ]
 
@@ -77,17 +76,17 @@ class Wire:
             found.append(_field(_RESOURCE_SPANS, resource + inner))
         return b"".join(found)
 
-    def _pack(self, pid: int, trace_id: bytes, spans: Sequence[Span]) -> Packed:
-        several = ScopeSpans()
+    def _pack(self, trace: Trace, spans: Sequence[Span]) -> Packed:
+        several, trace_id = ScopeSpans(), trace.trace_id.to_bytes(16, "big")
         for one in spans:
-            self._append(several.spans, self._limits.apply(one), trace_id)
-        return Packed(pid, len(spans), several.SerializeToString())
+            self._append(several.spans, self._limits.apply(one), trace_id, trace.state)
+        return Packed(trace.pid, len(spans), several.SerializeToString())
 
-    def _append(self, to: Any, one: Span, trace_id: bytes) -> None:
+    def _append(self, to: Any, one: Span, trace_id: bytes, state: str) -> None:
         """Add a span to a message."""
         message = to.add()
         message.MergeFromString(self._constant(one))
-        message.trace_id = trace_id
+        message.trace_id, message.trace_state = trace_id, state
         message.span_id = one.span_id.to_bytes(8, "big")
         if one.parent_id is not None:
             message.parent_span_id = one.parent_id.to_bytes(8, "big")

@@ -25,10 +25,14 @@ BUILT_IN: Final = (
     "opentelemetry",
 )
 
+SERVER_TIMING: Final = "server_timing"
+"""There only where it was asked for."""
 
-def all_probes() -> tuple[Probe, ...]:
+
+def all_probes(*, server_timing: bool = False) -> tuple[Probe, ...]:
     """Return our probes and those of other distributions (entry point `tracer.probes`)."""
-    probes = [importlib.import_module(f"{__name__}.{name}").PROBE for name in BUILT_IN]
+    names = (*BUILT_IN, SERVER_TIMING) if server_timing else BUILT_IN
+    probes = [importlib.import_module(f"{__name__}.{name}").PROBE for name in names]
     for entry in foreign():
         try:
             probe = entry.load()

@@ -124,7 +124,9 @@ def _make_view_atomic(recorder: Recorder, original: Callable[..., Any]) -> Calla
 
 
 def _trace_view(recorder: Recorder, callback: Any, view: Any) -> Callable[..., Any]:
-    path = describe(getattr(view, "view_class", None) or getattr(view, "cls", None) or view)
+    code = getattr(view, "view_class", None) or getattr(view, "cls", None) or view
+    path = describe(code)
+    recorder.place(path, code)
     name, owner = recorder.name(path), recorder.owner("view", path)
 
     def began() -> Timeline | None:

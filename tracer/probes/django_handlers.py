@@ -129,7 +129,9 @@ class _Receivers:
         code = getattr(receiver, "__code__", None) or type(receiver)
         found = self._known.get(id(code))
         if found is None:
-            owner = self._recorder.owner("handler", describe(receiver))
+            name = describe(receiver)
+            self._recorder.place(name, receiver)
+            owner = self._recorder.owner("handler", name)
             found = self._known[id(code)] = (code, owner, is_coroutine_function(receiver))
             if not found[2]:
                 self._plain[id(code)] = owner

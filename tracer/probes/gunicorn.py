@@ -12,6 +12,7 @@ from threading import get_native_id as native_id
 from typing import TYPE_CHECKING, Any, Final
 
 from tracer.clock import now
+from tracer.identity import head_of
 from tracer.recorder import CURRENT
 from tracer.sampling import DROPPED, UNSEEN
 from tracer.scopes import attempt, mark, mark_at, scope
@@ -87,7 +88,7 @@ def _handle_sync(recorder: Recorder, original: Callable[..., Any]) -> Callable[.
         timeline = _open(recorder, self, start, next(_connections))
         if timeline is None:
             return _serve_unseen(recorder, serve)
-        return _serve(recorder, timeline, serve)
+        return _serve(recorder, timeline, serve, listener)
 
     return handle
 
@@ -104,7 +105,7 @@ def _handle_gthread(recorder: Recorder, original: Callable[..., Any]) -> Callabl
         if timeline is None:
             return _serve_unseen(recorder, serve)
         mark(timeline, QUEUED, 0)
-        return _serve(recorder, timeline, serve)
+        return _serve(recorder, timeline, serve, conn)
 
     return handle
 
@@ -136,7 +137,7 @@ def _open(recorder: Recorder, worker: Any, start_ns: int, connection: int) -> Ti
     return timeline
 
 
-def _serve(recorder: Recorder, timeline: Timeline, handle: Callable[[], Any]) -> Any:
+def _serve(recorder: Recorder, timeline: Timeline, handle: Callable[[], Any], socket: Any) -> Any:
     here = ident()
     mark(timeline, OS_THREAD, native_id())
     mark_at(timeline, (STEP, timeline.start_ns, here, ROOT))
@@ -146,7 +147,7 @@ def _serve(recorder: Recorder, timeline: Timeline, handle: Callable[[], Any]) ->
     finally:
         CURRENT.reset(token)
         mark(timeline, DONE, ROOT)
-        attempt("closing a timeline", _close, recorder, timeline)
+        attempt("closing a timeline", _close, recorder, timeline, socket)
 
 
 def _serve_unseen(recorder: Recorder, handle: Callable[[], Any]) -> Any:
@@ -164,7 +165,7 @@ def _occupy_unseen(recorder: Recorder, start_ns: int) -> None:
     recorder.occupy(start_ns, now(), None, recorder.name(UNSEEN))
 
 
-def _close(recorder: Recorder, timeline: Timeline) -> None:
+def _close(recorder: Recorder, timeline: Timeline, socket: Any) -> None:
     if timeline.verdict is None and timeline.status:
         recorder.admit(timeline)
     if timeline.verdict is None:
@@ -174,7 +175,24 @@ def _close(recorder: Recorder, timeline: Timeline) -> None:
     else:
         timeline.outcome = timeline.outcome or recorder.name("complete")
         _occupy(recorder, timeline)
+        timeline.endpoint = (
+            attempt("noting an endpoint", _endpoint, recorder, timeline, socket) or 0
+        )
         recorder.close(timeline)
+
+
+def _endpoint(recorder: Recorder, timeline: Timeline, socket: Any) -> int:
+    """Return the number of where the request came in: the socket that gunicorn was given."""
+    request = head_of(timeline)
+    if request is None:
+        return 0
+    bound = socket.server if hasattr(socket, "server") else _listening_at(socket)
+    return recorder.endpoint(request.scheme, bound, request.version)
+
+
+@functools.lru_cache(maxsize=64)
+def _listening_at(socket: Any) -> Any:
+    return socket.getsockname()
 
 
 def _occupy(recorder: Recorder, timeline: Timeline) -> None:

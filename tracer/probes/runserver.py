@@ -43,15 +43,17 @@ def _handle_one(recorder: Recorder, original: Callable[..., Any]) -> Callable[..
             CURRENT.reset(token)
             touched = self.__dict__.pop(_TOUCH, 0)
             if timeline is not None:
-                attempt("closing a timeline", _close, recorder, timeline)
+                attempt("closing a timeline", _close, recorder, timeline, self)
             elif touched and not recorder.reached:
                 attempt("showing what was counted", recorder.answered)
 
     return handle_one_request
 
 
-def _close(recorder: Recorder, timeline: Timeline) -> None:
+def _close(recorder: Recorder, timeline: Timeline, handler: Any) -> None:
     mark(timeline, DONE, ROOT)
+    version = (handler.request_version or "").removeprefix("HTTP/")
+    timeline.endpoint = recorder.endpoint("http", handler.server.server_address, version)
     timeline.outcome = timeline.outcome or recorder.name("complete")
     recorder.close(timeline)
 

@@ -64,6 +64,8 @@ def _run_asgi(http: str) -> Callable[[Recorder, Any], Any]:
     """The server calls the application: here a timeline opens."""
 
     def stand_in(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
+        calling = _telling_times(recorder) if recorder.policy.server_timing else _noting_errors
+
         @functools.wraps(original)
         def run_asgi(self: Any, app: Any) -> Any:
             try:
@@ -73,7 +75,7 @@ def _run_asgi(http: str) -> Callable[[Recorder, Any], Any]:
                 timeline = None
             if timeline is None:
                 return original(self, app)
-            coroutine = original(self, _noting_errors(recorder, timeline, app))
+            coroutine = original(self, calling(recorder, timeline, app))
             settle = functools.partial(_settle, recorder, timeline, self)
             return root_track(recorder, timeline, coroutine, settle)
 
@@ -121,6 +123,19 @@ def _noting_errors(recorder: Recorder, timeline: Timeline, app: Any) -> Any:
     return application
 
 
+def _telling_times(recorder: Recorder) -> Callable[[Recorder, Timeline, Any], Any]:
+    """Return how to call an application so that its response has a `Server-Timing` header."""
+    from tracer.server_timing import ServerTiming  # noqa: PLC0415 - few ask for it
+
+    timing = ServerTiming(recorder)
+
+    def telling(recorder: Recorder, timeline: Timeline, app: Any) -> Any:
+        inner = _noting_errors(recorder, timeline, app)
+        return lambda scope, receive, send: inner(scope, receive, timing.sending(timeline, send))
+
+    return telling
+
+
 def _note_error(recorder: Recorder, timeline: Timeline, error: Exception) -> None:
     timeline.outcome = recorder.name("error")
     recorder.note_error(timeline, error)
@@ -133,6 +148,8 @@ def _last_byte(timeline: Timeline, on_response: Callable[[], None]) -> None:
 
 
 def _settle(recorder: Recorder, timeline: Timeline, cycle: Any) -> None:
+    scope = cycle.scope
+    timeline.endpoint = recorder.endpoint(scope["scheme"], scope["server"], scope["http_version"])
     if timeline.outcome:
         return
     if cycle.response_complete:
@@ -217,6 +234,7 @@ def _record_400(recorder: Recorder, protocol: Any, http: str, start: int) -> Non
         state[_CONNECTION] = next(_connections)
     timeline.connection = state[_CONNECTION]
     timeline.status = 400
+    timeline.endpoint = recorder.endpoint(protocol.scheme, protocol.server, None)
     timeline.http = recorder.name(http)
     timeline.loop = recorder.name("uvloop" if _is_uvloop(protocol.loop) else "asyncio")
     timeline.outcome = recorder.name("complete")

@@ -1,0 +1,10 @@
+"""The site under WSGI."""
+
+from __future__ import annotations
+
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.server_timing.site.settings")
+application = get_wsgi_application()
