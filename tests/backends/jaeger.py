@@ -32,7 +32,10 @@ extensions:
     http: {{endpoint: "{host}:{query}"}}
     grpc: {{endpoint: "{host}:{grpc}"}}
 receivers:
-  otlp: {{protocols: {{http: {{endpoint: "{host}:{otlp}"}}}}}}
+  otlp:
+    protocols:
+      http: {{endpoint: "{host}:{otlp}"}}
+      grpc: {{endpoint: "{host}:{otlp_grpc}"}}
 exporters:
   jaeger_storage_exporter: {{trace_storage: main}}
 """
@@ -67,8 +70,9 @@ class Jaeger:
 
     def __init__(self, directory):
         self._program = program("jaeger")
-        self.ports = {name: free_port() for name in ("query", "grpc", "otlp")}
+        self.ports = {name: free_port() for name in ("query", "grpc", "otlp", "otlp_grpc")}
         self.endpoint = f"http://{HOST}:{self.ports['otlp']}"
+        self.grpc_endpoint = f"http://{HOST}:{self.ports['otlp_grpc']}"
         self._config = directory / "jaeger.yaml"
         self._config.write_text(_CONFIG.format(host=HOST, **self.ports))
         self._log = directory / "jaeger.log"

@@ -16,7 +16,8 @@ from tests.live import SERVERS, Server, agents_of, environment, requests_in, wai
 from tracer.analysis.spans import trace_of
 from tracer.sinks.file import read_meta
 
-NAMES = ("gunicorn-sync", "gunicorn-uvicorn")
+HTTP, GRPC = "http/protobuf", "grpc"
+RUNS = (("gunicorn-sync", HTTP), ("gunicorn-uvicorn", HTTP), ("gunicorn-uvicorn", GRPC))
 PATHS = (
     "/test/", "/drf/", "/queries/2/", "/async/", "/raises/", "/nowhere/", "/sleep/?ms=1",
     "/stream/sync/?ms=0", "/stream/async/?ms=0", "/pool/sensitive/?count=2&ms=0",
@@ -33,25 +34,28 @@ def jaeger(tmp_path_factory):
         yield one
 
 
-@pytest.fixture(scope="module", params=NAMES)
+@pytest.fixture(scope="module", params=RUNS, ids=" ".join)
 def exported(request, jaeger, tmp_path_factory):
     """Return what was recorded of a server's 200 requests, once all of them are exported."""
-    directory = tmp_path_factory.mktemp(request.param)
+    name, protocol = request.param
+    directory = tmp_path_factory.mktemp(name)
     recording = directory / "site.tracer"
     env = environment(
         DEMO_DATABASE=str(directory / "demo.sqlite3"),
-        OTEL_SERVICE_NAME=request.param,
+        OTEL_SERVICE_NAME=f"{name} {protocol}",
+        OTEL_EXPORTER_OTLP_PROTOCOL=protocol,
         OTEL_RESOURCE_ATTRIBUTES="deployment.environment.name=test",
         OTEL_BSP_SCHEDULE_DELAY="200",
     )
-    run = ("tracer", "run", "--record", str(recording), "--otlp", jaeger.endpoint)
-    command = (*run, "--", sys.executable, "-m", *SERVERS[request.param])
+    endpoint = jaeger.grpc_endpoint if protocol == GRPC else jaeger.endpoint
+    run = ("tracer", "run", "--record", str(recording), "--otlp", endpoint)
+    command = (*run, "--", sys.executable, "-m", *SERVERS[name])
     with Server(command, env, directory / "log") as server:
         with ThreadPoolExecutor(AT_ONCE) as pool:
             wait(pool.submit(server.ask, PATHS[n % len(PATHS)]) for n in range(REQUESTS))
         server.stop()
     assert wait_for(lambda: not agents_of(recording), 30)
-    return request.param, requests_in(recording)
+    return env["OTEL_SERVICE_NAME"], requests_in(recording)
 
 
 def test_nothing_is_missing_and_every_trace_has_the_tree_of_its_recording(exported, jaeger):
@@ -122,7 +126,7 @@ def test_handoffs_are_named_by_their_cause_and_say_their_phases(exported, jaeger
         for phase, ns in hop["phases"].items():
             assert one.tags.get(f"tracer.handoff.{phase}_ns") == ns
     names = {one.name for one in spans}
-    if name == "gunicorn-uvicorn":
+    if name.startswith("gunicorn-uvicorn"):
         assert "hand-off: CsrfViewMiddleware.process_request" in names
     else:
         assert not names

@@ -22,7 +22,7 @@ from tracer.export import messages
 from tracer.export.limiting import Limits
 from tracer.export.meter import Meter
 from tracer.export.outlets import make_outlets
-from tracer.export.sending import Sender, make_exporters
+from tracer.export.sending import THREAD, Sender, make_exporters
 from tracer.export.spans import Spans
 from tracer.exporting import CONSOLE, aim, read_settings
 from tracer.metering import read_metrics
@@ -51,6 +51,7 @@ class Export:
         self._sender: Sender | None = None
         self.error: str | None = None
         self.metrics_error: str | None = None
+        self._complained = False
 
     def draw(self, settings: Settings, outlets: list[Outlet], *, sheds: bool) -> None:
         """Make spans; `sheds` where metrics are made too."""
@@ -58,7 +59,7 @@ class Export:
 
     def measure(self, settings: MetricSettings, exporters: list[Any]) -> None:
         """Make metrics."""
-        self._sender = Sender(exporters, settings.timeout_s, self.tell)
+        self._sender = Sender(exporters, settings.timeout_s, self._metrics_went)
         self._meter = Meter(settings, self._sender, exemplars=self._spans is not None)
 
     def run(self) -> None:
@@ -107,6 +108,20 @@ class Export:
         with contextlib.suppress(OSError):
             os.write(self._out, json.dumps(told).encode() + b"\n")
 
+    def _metrics_went(self) -> None:
+        """Tell of an export of metrics, and say once that they don't arrive.
+
+        A backend of traces alone refuses every one.
+        """
+        if self._sender is not None and self._sender.failed and not self._complained:
+            self._complained = True
+            with contextlib.suppress(OSError, ValueError):
+                sys.stderr.write(
+                    f"tracer: metrics did not arrive ({self.metrics_error}); spans go their own "
+                    "way. Said once: OTEL_METRICS_EXPORTER=none sends no metrics\n"
+                )
+        self.tell()
+
 
 def _set_apart(*, printed: bool) -> int:
     """Keep what is printed apart from what we tell; return where we do."""
@@ -141,7 +156,8 @@ class _Heard(logging.Handler):
         if self.export is None:
             return
         said = " ".join(record.getMessage().split())[:300]
-        if "metric" in record.name or record.name in _OF_METRICS:
+        # By thread: the exporters by gRPC share one logger.
+        if record.threadName == THREAD or record.name in _OF_METRICS:
             self.export.metrics_error = said
         else:
             self.export.error = said

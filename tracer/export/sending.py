@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.metrics.export import MetricsData
 
+THREAD: Final = "tracer-metrics"
+"""The name of the thread that exports."""
+
 _GROUP: Final = "opentelemetry_metrics_exporter"
 _AWAY_S: Final = 2.0
 _MILLIS: Final = 1_000
@@ -50,7 +53,7 @@ class Sender:
         self._changed = threading.Condition()
         self._next: MetricsData | None = None
         self._sending = self._ending = self._away = False
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread = threading.Thread(target=self._run, name=THREAD, daemon=True)
         self._thread.start()
 
     def offer(self, data: MetricsData) -> None:

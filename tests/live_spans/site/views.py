@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asgiref.sync import async_to_sync, sync_to_async
 from django.http import JsonResponse
-from django.urls import path
+from django.urls import include, path
 from django.utils.deprecation import MiddlewareMixin
 from opentelemetry import baggage, propagate, trace
 
@@ -62,4 +62,9 @@ def nested_view(request):
     return JsonResponse(told())
 
 
-urlpatterns = [path("sync/", sync_view), path("async/", async_view), path("nested/", nested_view)]
+urlpatterns = [
+    path("sync/", sync_view),
+    path("async/", async_view),
+    path("nested/", nested_view),
+    path("rows/", include("tests.live_spans.site.rows")),
+]
