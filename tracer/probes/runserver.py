@@ -53,7 +53,8 @@ def _handle_one(recorder: Recorder, original: Callable[..., Any]) -> Callable[..
 def _close(recorder: Recorder, timeline: Timeline, handler: Any) -> None:
     mark(timeline, DONE, ROOT)
     version = (handler.request_version or "").removeprefix("HTTP/")
-    timeline.endpoint = recorder.endpoint("http", handler.server.server_address, version)
+    came_in = ("http", handler.server.server_address, version)
+    timeline.endpoint = attempt("noting an endpoint", recorder.endpoint, *came_in) or 0
     timeline.outcome = timeline.outcome or recorder.name("complete")
     recorder.close(timeline)
 

@@ -149,7 +149,8 @@ def _last_byte(timeline: Timeline, on_response: Callable[[], None]) -> None:
 
 def _settle(recorder: Recorder, timeline: Timeline, cycle: Any) -> None:
     scope = cycle.scope
-    timeline.endpoint = recorder.endpoint(scope["scheme"], scope["server"], scope["http_version"])
+    came_in = (scope["scheme"], scope["server"], scope["http_version"])
+    timeline.endpoint = attempt("noting an endpoint", recorder.endpoint, *came_in) or 0
     if timeline.outcome:
         return
     if cycle.response_complete:

@@ -34,11 +34,11 @@ def _breaking(name, original):
     return broken
 
 
-def _breakable(name):
-    """An attribute of the recorder that can't be called while the fault is `log`."""
+def _breakable(name, fault):
+    """An attribute of the recorder that can't be called while there is a fault."""
 
     def read(recorder):
-        return _raising if _fault[0] == "log" else recorder.__dict__[name]
+        return _raising if _fault[0] == fault else recorder.__dict__[name]
 
     def write(recorder, value):
         recorder.__dict__[name] = value
@@ -56,7 +56,7 @@ def install():
     from tracer.sites import Sites
     from tracer.timeline import Timeline
 
-    for method in ("open", "close", "occupy", "name", "culprit", "note_error", "watch_loop"):
+    for method in ("open", "close", "occupy", "culprit", "note_error", "watch_loop"):
         setattr(Recorder, method, _breaking(method, getattr(Recorder, method)))
     Recorder.open_early = _breaking("open", Recorder.open_early)
     for method in ("judge", "settle"):
@@ -74,9 +74,10 @@ def install():
 
     Timeline.__init__ = __init__
     recorder = installed()
-    recorder.__class__ = type(
-        "Breakable", (Recorder,), {name: _breakable(name) for name in ("log", "busy")}
-    )
+    breakable = {name: name for name in ("name", "endpoint", "log")}
+    breakable["busy"] = "log"
+    attributes = {name: _breakable(name, fault) for name, fault in breakable.items()}
+    recorder.__class__ = type("Breakable", (Recorder,), attributes)
     sink = recorder.sink
     _sinks.append(sink)
     sink.write = _breaking("sink", sink.write)
