@@ -8,6 +8,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CANDIDATES := python3.15 python3.14 python3.13 python3.12 python3.11 python3
 
+# Where it is set, each of a thousand processes compiles us anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo test browser backends bench soak lint vendor venv clean
 
 help:
