@@ -146,6 +146,7 @@ async def answer():
 def test_what_gives_a_coroutine_is_called_within_its_scope_when_that_is_awaited(timeline):
     link = Link(answer)
     call = scopes.scoped(link, 7)("request", more=1)
+    assert inspect.iscoroutine(call)
     assert not link.called
     assert not codes(timeline)
     assert asyncio.run(waited(call)) == "answer"

@@ -183,6 +183,7 @@ def test_what_c_gives_says_of_itself_what_a_coroutine_says(timeline):
     made = asgiref._sync_to_async(Names(), _Plain.__call__)
     call = made(_Plain())
     assert asyncio.iscoroutine(call)
+    assert inspect.iscoroutine(call)
     assert call.cr_code is _Plain.__call__.__code__
     assert call.__qualname__ == "_Plain.__call__"
     assert inspect.isawaitable(call)

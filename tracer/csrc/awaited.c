@@ -204,6 +204,18 @@ awaited_dealloc(PyObject *self)
     Py_TYPE(self)->tp_free(self);
 }
 
+/* `inspect.iscoroutine` is how some find out whether to await what a middleware gave them. */
+static PyObject *
+awaited_class(PyObject *Py_UNUSED(self), void *Py_UNUSED(unused))
+{
+    return Py_NewRef((PyObject *)&PyCoro_Type);
+}
+
+static PyGetSetDef awaited_attributes[] = {
+    {"__class__", awaited_class, NULL, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
 static PyMethodDef awaited_methods[] = {
     {"send", awaited_send_method, METH_O, NULL},
     {"throw", (PyCFunction)(void (*)(void))awaited_throw, METH_FASTCALL, NULL},
@@ -226,6 +238,7 @@ PyTypeObject Awaited_Type = {
     .tp_iternext = awaited_next,
     .tp_as_async = &awaited_async,
     .tp_methods = awaited_methods,
+    .tp_getset = awaited_attributes,
 };
 
 /* Nothing in it yet; steals the timeline. NULL, without an error, where there is no memory. */
