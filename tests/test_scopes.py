@@ -226,3 +226,25 @@ def test_a_scope_into_which_is_thrown_ends(timeline):
 
     assert asyncio.run(main()) == "heard"
     assert codes(timeline) == [(ENTER, 7), (EXIT, 7)]
+
+
+class Bare:
+    """To be awaited, by an iterator that knows neither `throw` nor `close`."""
+
+    def __await__(self):
+        return iter([None, None])
+
+
+def test_what_is_awaited_may_know_nothing_of_throwing_and_closing(timeline):
+    async def main():
+        task = asyncio.create_task(scopes.scoped(Link(Bare), 7)())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    call = scopes.scoped(Link(Bare), 7)()
+    call.send(None)
+    call.close()
+    assert codes(timeline) == [(ENTER, 7), (EXIT, 7)] * 2

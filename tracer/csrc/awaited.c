@@ -119,12 +119,20 @@ static PyObject *
 awaited_throw(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
     Awaited *awaited = (Awaited *)self;
-    PyObject *throw = awaited_called(awaited) ? PyObject_GetAttr(awaited->call, throw_word) : NULL;
-    if (throw == NULL) {
+    if (!awaited_called(awaited)) {
         return NULL;
     }
-    PyObject *result = PyObject_Vectorcall(throw, args, (size_t)count, NULL);
-    Py_DECREF(throw);
+    PyObject *throw = optional_attr(awaited->call, throw_word), *result = NULL;
+    if (throw != NULL) {
+        result = PyObject_Vectorcall(throw, args, (size_t)count, NULL);
+        Py_DECREF(throw);
+    }
+    else if (count && PyExceptionInstance_Check(args[0])) {
+        PyErr_SetObject(PyExceptionInstance_Class(args[0]), args[0]);
+    }
+    else {
+        PyErr_SetObject(count ? args[0] : PyExc_TypeError, count > 1 ? args[1] : NULL);
+    }
     if (result == NULL) {
         awaited_ends(awaited);
     }
@@ -135,9 +143,9 @@ static PyObject *
 awaited_close(PyObject *self, PyObject *Py_UNUSED(unused))
 {
     Awaited *awaited = (Awaited *)self;
-    PyObject *closed = awaited->call == NULL
-                           ? Py_NewRef(Py_None)
-                           : PyObject_CallMethodNoArgs(awaited->call, close_word);
+    PyObject *close = awaited->call == NULL ? NULL : optional_attr(awaited->call, close_word);
+    PyObject *closed = close == NULL ? Py_NewRef(Py_None) : PyObject_CallNoArgs(close);
+    Py_XDECREF(close);
     awaited_ends(awaited);
     awaited->begun = awaited->ended = 1;
     Py_CLEAR(awaited->function);
