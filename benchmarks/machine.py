@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.metadata
 import os
 import platform
@@ -51,14 +52,18 @@ def version(distribution: str) -> str | None:
         return None
 
 
-def cores() -> tuple[set[int], set[int]]:
-    """Return the core that is measured on, and where all else shall run."""
+@functools.cache
+def cores() -> tuple[frozenset[int], frozenset[int]]:
+    """Return the core that is measured on, and where all else shall run.
+
+    Of the cores this process began with: whoever is `pinned` already asks again.
+    """
     every = sorted(os.sched_getaffinity(0))
-    return {every[-1]}, set(every[:-1] or every)
+    return frozenset(every[-1:]), frozenset(every[:-1] or every)
 
 
 @contextlib.contextmanager
-def pinned(where: set[int]) -> Iterator[None]:
+def pinned(where: frozenset[int]) -> Iterator[None]:
     """Run here, and start processes that run here, for as long as this lasts."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, where)
