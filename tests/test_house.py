@@ -32,6 +32,7 @@ HOUSE = (
     ("analysis",),
     (
         "arming",
+        "callbacks",
         "chain",
         "chunks",
         "culprits",
@@ -62,6 +63,7 @@ HOUSE = (
         "stack_sources",
         "stacks",
         "threadnames",
+        "touches",
         "tracks",
     ),
     ("export", "probes", "reports", "sinks"),

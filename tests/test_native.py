@@ -10,6 +10,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import types
 import weakref
 
 import pytest
@@ -156,11 +157,11 @@ def test_a_scope_is_copied_pickled_and_let_go_as_a_function_is():
 
 @pytest.mark.parametrize("waiting", dict.fromkeys((tracks.Waiting, tracks.PureWaiting)))
 def test_call_soon_is_stood_in_for_while_somebody_waits(waiting):
-    seams = {}
-    one = waiting(seams, len, max)
+    loop = types.SimpleNamespace()
+    one = waiting(loop, len, max)
     one.begin()
     one.begin()
     one.end()
-    assert seams["call_soon"] is max
+    assert loop.call_soon is max
     one.end()
-    assert seams["call_soon"] is len
+    assert loop.call_soon is len

@@ -156,6 +156,20 @@ def test_what_gives_a_coroutine_is_called_within_its_scope_when_that_is_awaited(
         asyncio.run(waited(call))
 
 
+class Asked:
+    async def ask(self, question):
+        return self, question
+
+
+def test_a_scope_stands_in_for_a_coroutine_method_of_an_instance(timeline):
+    asked = Asked()
+    ask = scopes.scoped(asked.ask, 7)
+    assert inspect.iscoroutinefunction(ask)
+    assert ask.__func__ is Asked.ask
+    assert asyncio.run(waited(ask("why"))) == (asked, "why")
+    assert codes(timeline) == [(ENTER, 7), (EXIT, 7)]
+
+
 async def waited(call):
     return await call
 

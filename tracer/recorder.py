@@ -37,6 +37,9 @@ OCCUPANCY_FLOOR_NS: Final = 10_000
 LONG_NS: Final = 2_000_000
 """From here on it is worth finding out what in a callback took so long."""
 
+WATCHED: Final = "_tracer_watched"
+"""Where a loop whose seams are stood in for keeps what those have of it, by name."""
+
 _SHOW_NS: Final = 2_000_000
 """Counts of requests that come faster than this are shown together: showing costs a µs."""
 
@@ -224,8 +227,8 @@ class Recorder:
 
     def watch_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Stand in for the seams that live on a loop's instance, once per loop."""
-        if "_tracer_watched" not in loop.__dict__:
-            loop.__dict__["_tracer_watched"] = True
+        if not hasattr(loop, WATCHED):
+            setattr(loop, WATCHED, {})
             for hook in self.loop_hooks:
                 hook(loop)
 

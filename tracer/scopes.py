@@ -13,7 +13,7 @@ import logging
 import sys
 from threading import get_ident as ident
 from types import CodeType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from tracer.accelerator import native
 from tracer.clock import now
@@ -200,11 +200,21 @@ def note_error(recorder: Recorder, error: BaseException | None) -> None:
 
 
 def mark_coroutine_function(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Have a plain function that returns a coroutine taken for a coroutine function."""
-    if sys.version_info >= (3, 12):
-        return inspect.markcoroutinefunction(function)
-    function.__dict__["_is_coroutine"] = vars(asyncio.coroutines)["_is_coroutine"]
+    """Have a plain function that returns a coroutine taken for a coroutine function.
+
+    `inspect.markcoroutinefunction` itself gives back the `__func__` of what stands in for a method.
+    """
+    function.__dict__.update(_COROUTINE_MARK)
     return function
+
+
+def _coroutine_mark() -> dict[str, object]:
+    if sys.version_info >= (3, 12):
+        return dict(vars(inspect.markcoroutinefunction(lambda: None)))
+    return {"_is_coroutine": vars(asyncio.coroutines)["_is_coroutine"]}
+
+
+_COROUTINE_MARK: Final = _coroutine_mark()
 
 
 def _wraps(wrapped: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -15,7 +15,7 @@ from threading import get_ident as ident
 from typing import TYPE_CHECKING, Any, Final
 
 from tracer.accelerator import native
-from tracer.recorder import CURRENT, installed
+from tracer.recorder import CURRENT, WATCHED, installed
 from tracer.scopes import attempt, disarm, mark
 from tracer.timeline import AWAITS, DONE, ROOT, SPAWN, STEP, TASK, YIELD
 
@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from tracer.recorder import Recorder
     from tracer.timeline import Timeline
 
-WAITING: Final = "_tracer_waiting"
+WAITING: Final = "waiting"
 """Where a watched loop keeps how many of its traced tasks wait."""
+
+_NOTHING: Final[dict[str, Any]] = {}
 
 _CALLBACK_DEPTH: Final = 3
 
@@ -101,13 +103,11 @@ class PureWaiting:
     some traced task waits for anything else: it is called four times a hand-off.
     """
 
-    __slots__ = ("_count", "_listening", "_plain", "_seams")
+    __slots__ = ("_count", "_listening", "_loop", "_plain")
 
-    def __init__(
-        self, seams: dict[str, Any], plain: Callable[..., Any], listening: Callable[..., Any]
-    ) -> None:
-        """Switch `call_soon` in a loop's `seams` between the two."""
-        self._seams = seams
+    def __init__(self, loop: Any, plain: Callable[..., Any], listening: Callable[..., Any]) -> None:
+        """Switch a loop's `call_soon` between the two."""
+        self._loop = loop
         self._plain = plain
         self._listening = listening
         self._count = 0
@@ -115,19 +115,19 @@ class PureWaiting:
     def begin(self) -> None:
         """One more waits."""
         if not self._count:
-            self._seams["call_soon"] = self._listening
+            self._loop.call_soon = self._listening
         self._count += 1
 
     def end(self) -> None:
         """One waits no longer."""
         self._count -= 1
         if not self._count:
-            self._seams["call_soon"] = self._plain
+            self._loop.call_soon = self._plain
 
 
 def _followed_by(coroutine: Coroutine[Any, Any, Any], timeline: Timeline, track: int) -> Any:
     """Return an awaitable that runs the coroutine and marks its steps."""
-    waiting = asyncio.get_running_loop().__dict__.get(WAITING)
+    waiting = getattr(asyncio.get_running_loop(), WATCHED, _NOTHING).get(WAITING)
     if native is not None:
         return native.Steps(coroutine, timeline, track, waiting, _mark_awaited)
     return _steps(coroutine, timeline, track, waiting)

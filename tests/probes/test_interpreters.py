@@ -8,13 +8,18 @@ from tests.live import environment
 from tests.probes.interpreters import ROOT, environment_of, others
 
 OTHERS = others()
-CONTRACT = ("tests/probes/test_contract.py", "tests/probes/test_contract_of_requests.py")
+CONTRACT = (
+    "tests/probes/test_contract.py",
+    "tests/probes/test_contract_of_requests.py",
+    "tests/test_scopes.py",
+    "tests/test_native.py",
+)
 pytestmark = pytest.mark.interpreters
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """The contract test of every other interpreter, all begun at once."""
+    """The contract tests of every other interpreter, all begun at once."""
     started = {}
     for version, python in OTHERS:
         inner = environment_of(version, python)

@@ -33,15 +33,26 @@ next_id(Marks *marks)
     return found;
 }
 
-/* `loop.run_in_executor`: `other` is `(functools.partial, run_hop, recorder)`. */
+/* A loop is watched once a traced request has run on it. */
+static bool
+is_watched(PyObject *loop, PyObject *attribute)
+{
+    PyObject *kept = optional_attr(loop, attribute);
+    Py_XDECREF(kept);
+    return kept != NULL;
+}
+
+/* `run_in_executor(loop, executor, function)`: `other` is
+   `(functools.partial, run_hop, recorder, name of what a watched loop has)`. */
 PyObject *
 executed_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
     StandIn *run = (StandIn *)self;
     Marks *marks = current_marks(run->variable);
     int64_t hop = -1;
-    if (marks != NULL && names == NULL && PyVectorcall_NARGS(nargsf) == 2 &&
-        is_hop(PyTuple_GET_ITEM(run->other, 0), args[1])) {
+    if (marks != NULL && names == NULL && PyVectorcall_NARGS(nargsf) == 3 &&
+        is_hop(PyTuple_GET_ITEM(run->other, 0), args[2]) &&
+        is_watched(args[0], PyTuple_GET_ITEM(run->other, 3))) {
         hop = next_id(marks);
     }
     if (hop < 0) {
@@ -51,12 +62,12 @@ executed_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *na
     PyObject *number = PyLong_FromLongLong(hop), *limit = PyLong_FromLongLong(run->limit);
     PyObject *result = NULL;
     if (number != NULL && limit != NULL) {
-        PyObject *given[] = {args[0], PyTuple_GET_ITEM(run->other, 1),
+        PyObject *given[] = {args[0], args[1], PyTuple_GET_ITEM(run->other, 1),
                              PyTuple_GET_ITEM(run->other, 2), (PyObject *)marks, number, limit,
-                             args[1]};
+                             args[2]};
         marks->handing = this_thread();
         marks_now(marks, SUBMIT, hop);
-        result = PyObject_Vectorcall(run->wrapped, given, 7, NULL);
+        result = PyObject_Vectorcall(run->wrapped, given, 8, NULL);
         marks_now(marks, SUBMITTED, hop);
     }
     Py_XDECREF(number);
@@ -65,7 +76,7 @@ executed_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *na
     return result;
 }
 
-/* executed(run_in_executor, variable, (functools.partial, run_hop, recorder), limit_ns) */
+/* executed(run_in_executor, variable, (functools.partial, run_hop, recorder, watched), limit_ns) */
 PyObject *
 native_executed(PyObject *Py_UNUSED(module), PyObject *args)
 {
@@ -74,8 +85,8 @@ native_executed(PyObject *Py_UNUSED(module), PyObject *args)
     if (!PyArg_ParseTuple(args, "OOO!L", &wrapped, &variable, &PyTuple_Type, &other, &limit)) {
         return NULL;
     }
-    if (PyTuple_GET_SIZE(other) != 3 || !PyType_Check(PyTuple_GET_ITEM(other, 0))) {
-        PyErr_SetString(PyExc_TypeError, "not (a type, a function, a recorder)");
+    if (PyTuple_GET_SIZE(other) != 4 || !PyType_Check(PyTuple_GET_ITEM(other, 0))) {
+        PyErr_SetString(PyExc_TypeError, "not (a type, a function, a recorder, a name)");
         return NULL;
     }
     StandIn *made = (StandIn *)stand_in_new(executed_call, wrapped);

@@ -200,7 +200,10 @@ poked_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names
     StandIn *poke = (StandIn *)self;
     Here *at = here(false);
     if (at == NULL || at->notifying == NULL) {
-        return PyObject_Vectorcall(poke->other, args, nargsf, names);
+        Marks *current = current_marks(poke->variable);
+        PyObject *called = current == NULL ? poke->wrapped : poke->other;
+        Py_XDECREF(current);
+        return PyObject_Vectorcall(called, args, nargsf, names);
     }
     Marks *marks = (Marks *)at->notifying;
     at->notifying = NULL;

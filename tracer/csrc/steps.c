@@ -4,7 +4,7 @@
 
 typedef struct {
     PyObject_HEAD
-    PyObject *seams;
+    PyObject *loop;
     PyObject *plain;
     PyObject *listening;
     Py_ssize_t count;
@@ -18,7 +18,7 @@ put_call_soon(Waiting *waiting, PyObject *function)
 {
     PyObject *type, *value, *trace;
     PyErr_Fetch(&type, &value, &trace);
-    if (PyDict_SetItem(waiting->seams, call_soon, function) < 0) {
+    if (PyObject_SetAttr(waiting->loop, call_soon, function) < 0) {
         PyErr_Clear();
     }
     PyErr_Restore(type, value, trace);
@@ -43,13 +43,13 @@ waiting_ends(Waiting *waiting)
 static PyObject *
 waiting_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(keywords))
 {
-    PyObject *seams, *plain, *listening;
-    if (!PyArg_ParseTuple(args, "O!OO", &PyDict_Type, &seams, &plain, &listening)) {
+    PyObject *loop, *plain, *listening;
+    if (!PyArg_ParseTuple(args, "OOO", &loop, &plain, &listening)) {
         return NULL;
     }
     Waiting *waiting = (Waiting *)type->tp_alloc(type, 0);
     if (waiting != NULL) {
-        waiting->seams = Py_NewRef(seams);
+        waiting->loop = Py_NewRef(loop);
         waiting->plain = Py_NewRef(plain);
         waiting->listening = Py_NewRef(listening);
     }
@@ -74,7 +74,7 @@ static int
 waiting_traverse(PyObject *self, visitproc visit, void *arg)
 {
     Waiting *waiting = (Waiting *)self;
-    Py_VISIT(waiting->seams);
+    Py_VISIT(waiting->loop);
     Py_VISIT(waiting->plain);
     Py_VISIT(waiting->listening);
     return 0;
@@ -84,7 +84,7 @@ static int
 waiting_clear(PyObject *self)
 {
     Waiting *waiting = (Waiting *)self;
-    Py_CLEAR(waiting->seams);
+    Py_CLEAR(waiting->loop);
     Py_CLEAR(waiting->plain);
     Py_CLEAR(waiting->listening);
     return 0;

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tracer import loops
 from tracer.accelerator import native
 from tracer.clock import now
-from tracer.recorder import CURRENT, LONG_NS
+from tracer.recorder import CURRENT, LONG_NS, WATCHED
 from tracer.scopes import disarm, mark, mark_at, mark_coroutine_function
 from tracer.seams import Probe, Seam
 from tracer.sites import Sites
@@ -88,28 +88,27 @@ async def _hop(call: Coroutine[Any, Any, Any], timeline: Timeline, site: int) ->
         mark(timeline, HOP_END, 0)
 
 
-def _watch_executor(recorder: Recorder, loop: asyncio.AbstractEventLoop) -> None:
+def _run_in_executor(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
     """See both sides of a hop where asgiref, of any release and subclass, crosses over."""
-    original = loop.run_in_executor
     if native is not None:
-        handing = (functools.partial, native.run_hop, recorder)
+        handing = (functools.partial, native.run_hop, recorder, WATCHED)
         executed = native.executed(original, CURRENT, handing, LONG_NS)
-        loop.__dict__["run_in_executor"] = functools.update_wrapper(executed, original)
-        return
+        return functools.update_wrapper(executed, original)
 
-    def run_in_executor(executor: Executor | None, func: Any, *args: Any) -> Any:
+    @functools.wraps(original)
+    def run_in_executor(self: Any, executor: Executor | None, func: Any, *args: Any) -> Any:
         timeline = CURRENT.get()
-        if timeline is None or not _is_hop(func):
-            return original(executor, func, *args)
+        if timeline is None or not _is_hop(func) or not hasattr(self, WATCHED):
+            return original(self, executor, func, *args)
         hop = next(timeline.ids)
         timeline.handing = ident()
         mark(timeline, SUBMIT, hop)
         try:
-            return original(executor, _run, recorder, timeline, hop, func)
+            return original(self, executor, _run, recorder, timeline, hop, func)
         finally:
             mark(timeline, SUBMITTED, hop)
 
-    loop.__dict__["run_in_executor"] = run_in_executor
+    return run_in_executor
 
 
 def _is_hop(func: Any) -> bool:
@@ -225,7 +224,13 @@ own_code.add(_begin_bridge.__code__)
 
 
 def _watch_loops(recorder: Recorder) -> Callable[[], None]:
-    watch = functools.partial(_watch_executor, recorder)
+    """A loop that isn't built on asyncio's base class gets the seam on its instance."""
+
+    def watch(loop: asyncio.AbstractEventLoop) -> None:
+        if not loops.is_own(loop):
+            make = functools.partial(_run_in_executor, recorder)
+            loops.stand_in(loop, "run_in_executor", make)
+
     recorder.loop_hooks.append(watch)
     return functools.partial(recorder.loop_hooks.remove, watch)
 
@@ -233,8 +238,12 @@ def _watch_loops(recorder: Recorder) -> Callable[[], None]:
 PROBE = Probe(
     name="asgiref",
     prepare=_watch_loops,
-    instance_seams=("asyncio:loop.run_in_executor",),
     seams=(
+        Seam(
+            "asyncio.base_events:BaseEventLoop.run_in_executor",
+            _run_in_executor,
+            shapes=("self, executor, func, *args",),
+        ),
         Seam(
             "asgiref.sync:SyncToAsync.__call__", _sync_to_async, shapes=("self, *args, **kwargs",)
         ),

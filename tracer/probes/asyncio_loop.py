@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 from threading import get_ident as ident
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from tracer import loops
+from tracer import callbacks, loops
 from tracer.accelerator import native
 from tracer.clock import now
 from tracer.recorder import CURRENT, LONG_NS, OCCUPANCY_FLOOR_NS
@@ -24,7 +24,7 @@ def _handle_run(recorder: Recorder, original: Callable[[Any], None]) -> Callable
     """Log what every callback of the loop took; `BaseEventLoop._run_once` calls this."""
     floor, long = OCCUPANCY_FLOOR_NS, LONG_NS
     if native is not None:
-        slow = functools.partial(loops.log, recorder)
+        slow = functools.partial(callbacks.log, recorder)
         turn = native.turn(original, CURRENT, recorder, slow, floor, long)
         return functools.update_wrapper(turn, original)
 
@@ -38,7 +38,7 @@ def _handle_run(recorder: Recorder, original: Callable[[Any], None]) -> Callable
             try:
                 timeline = self._context.get(CURRENT)
                 if timeline is None or timeline.last_ns or recorder.opened or end - start > long:
-                    loops.log(recorder, start, end, timeline, callback)
+                    callbacks.log(recorder, start, end, timeline, callback)
                 else:
                     recorder.log((start, end, ident(), timeline.sequence, timeline.view))
             except Exception:  # noqa: BLE001 - the loop itself would end
@@ -52,15 +52,28 @@ def _watch_loops(recorder: Recorder) -> Callable[[], None]:
         if type(loop).__module__.partition(".")[0] == "uvloop":
             return
         loops.watch(recorder, loop)
-        loops.watch_call_at(loop)
 
     recorder.loop_hooks.append(watch)
     return functools.partial(recorder.loop_hooks.remove, watch)
 
 
+_LOOP: Final = "asyncio.base_events:BaseEventLoop"
 PROBE = Probe(
     name="asyncio",
     prepare=_watch_loops,
-    instance_seams=tuple(f"asyncio:loop.{name}" for name in (*loops.INSTANCE_SEAMS, "call_at")),
-    seams=(Seam("asyncio.events:Handle._run", _handle_run, shapes=("self",)),),
+    instance_seams=("asyncio:loop.call_soon",),
+    seams=(
+        Seam("asyncio.events:Handle._run", _handle_run, shapes=("self",)),
+        Seam(
+            f"{_LOOP}.create_task",
+            loops.create_task,
+            shapes=("self, coro, name, context", "self, coro, **kwargs"),
+        ),
+        Seam(
+            f"{_LOOP}.call_soon_threadsafe",
+            loops.call_soon_threadsafe,
+            shapes=("self, callback, *args, context",),
+        ),
+        Seam(f"{_LOOP}.call_at", loops.call_at, shapes=("self, when, callback, *args, context",)),
+    ),
 )

@@ -32,7 +32,7 @@ def _initial(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., 
         result = in_scope(self, request, *args, **kwargs)
         timeline = CURRENT.get()
         if timeline is not None:
-            self.__dict__[_HANDLER] = True
+            object.__setattr__(self, _HANDLER, True)
             enter(timeline, handler)
         return result
 
@@ -50,7 +50,8 @@ def _after_handler(part: str) -> Callable[[Recorder, Any], Any]:
         def after_handler(self: Any, *args: Any, **kwargs: Any) -> Any:
             timeline = CURRENT.get()
             if timeline is not None:
-                if self.__dict__.pop(_HANDLER, False):
+                if getattr(self, _HANDLER, False):
+                    object.__setattr__(self, _HANDLER, False)
                     leave(timeline, handler)
                 if part == "exception":
                     error = sys.exc_info()[1]

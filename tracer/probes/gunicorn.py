@@ -6,7 +6,6 @@ Read in gunicorn 20 to 27, `workers/{base,sync,gthread}.py`.
 from __future__ import annotations
 
 import functools
-import itertools
 from threading import get_ident as ident
 from threading import get_native_id as native_id
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +17,7 @@ from tracer.sampling import DROPPED, UNSEEN
 from tracer.scopes import attempt, mark, mark_at, scope
 from tracer.seams import Probe, Seam
 from tracer.timeline import DONE, OS_THREAD, QUEUED, ROOT, STEP
+from tracer.touches import numbers, touches_of
 from tracer.traceparent import HEADERS
 
 if TYPE_CHECKING:
@@ -26,10 +26,7 @@ if TYPE_CHECKING:
     from tracer.recorder import Recorder
     from tracer.timeline import Timeline
 
-_TOUCH: Final = "_tracer_touch"
-_CONNECTION: Final = "_tracer_connection"
 _CONTEXT: Final = HEADERS.upper
-_connections = itertools.count(1)
 
 
 def _init_process(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -65,7 +62,7 @@ def _touch(_recorder: Recorder, original: Callable[..., Any]) -> Callable[..., A
 
     @functools.wraps(original)
     def touching(self: Any, *args: Any) -> Any:
-        self.__dict__[_TOUCH] = now()
+        touches_of(self).touch = now()
         return original(self, *args)
 
     return touching
@@ -74,7 +71,7 @@ def _touch(_recorder: Recorder, original: Callable[..., Any]) -> Callable[..., A
 def _enqueue(_recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def enqueue_req(self: Any, conn: Any) -> Any:
-        conn.__dict__[_TOUCH] = self.__dict__.pop(_TOUCH, None) or now()
+        touches_of(conn).touch = touches_of(self).touched() or now()
         return original(self, conn)
 
     return enqueue_req
@@ -83,9 +80,9 @@ def _enqueue(_recorder: Recorder, original: Callable[..., Any]) -> Callable[...,
 def _handle_sync(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def handle(self: Any, listener: Any, client: Any, addr: Any) -> Any:
-        start = self.__dict__.pop(_TOUCH, None) or now()
+        start = touches_of(self).touched() or now()
         serve = functools.partial(original, self, listener, client, addr)
-        timeline = _open(recorder, self, start, next(_connections))
+        timeline = _open(recorder, self, start, next(numbers))
         if timeline is None:
             return _serve_unseen(recorder, serve)
         return _serve(recorder, timeline, serve, listener)
@@ -96,12 +93,10 @@ def _handle_sync(recorder: Recorder, original: Callable[..., Any]) -> Callable[.
 def _handle_gthread(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def handle(self: Any, conn: Any) -> Any:
-        state = conn.__dict__
-        start = state.pop(_TOUCH, None) or now()
-        if _CONNECTION not in state:
-            state[_CONNECTION] = next(_connections)
+        touches = touches_of(conn)
+        start = touches.touched() or now()
         serve = functools.partial(original, self, conn)
-        timeline = _open(recorder, self, start, state[_CONNECTION])
+        timeline = _open(recorder, self, start, touches.number)
         if timeline is None:
             return _serve_unseen(recorder, serve)
         mark(timeline, QUEUED, 0)

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import itertools
 import sys
 from threading import get_ident as ident
 from threading import get_native_id as native_id
 from typing import TYPE_CHECKING, Any, Final
 
+from tracer.callbacks import READING
 from tracer.clock import now
-from tracer.loops import READING
 from tracer.recorder import CURRENT, OCCUPANCY_FLOOR_NS
 from tracer.scopes import attempt, enter, leave, mark, mark_at, mark_coroutine_function
 from tracer.seams import Probe, Seam
 from tracer.timeline import DISCONNECT, DONE, LAST, OS_THREAD, READ, ROOT, STEP
+from tracer.touches import touches_of
 from tracer.traceparent import HEADERS
 from tracer.tracks import root_track
 
@@ -29,11 +29,7 @@ if TYPE_CHECKING:
     from tracer.timeline import Timeline
 
 SCOPE_KEY: Final = "tracer.timeline"
-_TOUCH: Final = "_tracer_touch"
-_OPENED: Final = "_tracer_opened"
-_CONNECTION: Final = "_tracer_connection"
 _CONTEXT: Final = HEADERS.raw
-_connections = itertools.count(1)
 
 
 def _data_received(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -43,13 +39,13 @@ def _data_received(recorder: Recorder, original: Callable[..., Any]) -> Callable
     @functools.wraps(original)
     def data_received(self: Any, data: bytes) -> None:
         start = now()
-        state = self.__dict__
+        touches = touches_of(self)
         cycle = self.cycle
-        if cycle is None or cycle.response_complete:
-            state.setdefault(_TOUCH, start)
+        if not touches.touch and (cycle is None or cycle.response_complete):
+            touches.touch = start
         original(self, data)
         end = now()
-        timeline = state.pop(_OPENED, None)
+        timeline, touches.opened = touches.opened, None
         if timeline is not None:
             mark_at(timeline, (READ, end, ident(), 0))
         if timeline is not None and not _is_uvloop(self.loop):
@@ -85,24 +81,22 @@ def _run_asgi(http: str) -> Callable[[Recorder, Any], Any]:
 
 
 def _open(recorder: Recorder, cycle: Any, http: str) -> Timeline | None:
-    state = getattr(getattr(cycle.on_response, "__self__", None), "__dict__", {})
+    touches = touches_of(getattr(cycle.on_response, "__self__", None))
     scope = cycle.scope
-    start = state.pop(_TOUCH, None) or now()
+    start = touches.touched() or now()
     read_headers = functools.partial(_headers, scope)
     timeline = recorder.open("asgi", _server(), start, scope["path"], read_headers)
     if timeline is None:
         if not recorder.reached:
             cycle.on_response = functools.partial(_first_answer, recorder, cycle.on_response)
         return None
-    if _CONNECTION not in state:
-        state[_CONNECTION] = next(_connections)
-    timeline.connection = state[_CONNECTION]
+    timeline.connection = touches.number
     timeline.method = recorder.name(scope["method"])
     timeline.http = recorder.name(http)
     loop = asyncio.get_running_loop()
     timeline.loop = recorder.name("uvloop" if _is_uvloop(loop) else "asyncio")
     mark(timeline, OS_THREAD, native_id())
-    state[_OPENED] = scope[SCOPE_KEY] = timeline
+    touches.opened = scope[SCOPE_KEY] = timeline
     cycle.on_response = functools.partial(_last_byte, timeline, cycle.on_response)
     return timeline
 
@@ -215,8 +209,7 @@ def _send_400(http: str) -> Callable[[Recorder, Any], Any]:
     def stand_in(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
         def send_400_response(self: Any, msg: str) -> None:
-            state = self.__dict__
-            start = state.pop(_TOUCH, None) or now()
+            start = touches_of(self).touched() or now()
             original(self, msg)
             attempt("recording a refused request", _record_400, recorder, self, http, start)
 
@@ -230,10 +223,7 @@ def _record_400(recorder: Recorder, protocol: Any, http: str, start: int) -> Non
     timeline = recorder.open("asgi", _server(), start)
     if timeline is None:
         return
-    state = protocol.__dict__
-    if _CONNECTION not in state:
-        state[_CONNECTION] = next(_connections)
-    timeline.connection = state[_CONNECTION]
+    timeline.connection = touches_of(protocol).number
     timeline.status = 400
     timeline.endpoint = recorder.endpoint(protocol.scheme, protocol.server, None)
     timeline.http = recorder.name(http)
