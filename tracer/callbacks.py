@@ -31,7 +31,8 @@ def log_callbacks(recorder: Recorder, loop: Any) -> None:
     """
     if native is not None:
         slow = functools.partial(log, recorder)
-        timed = native.timed(log_callbacks, CURRENT, recorder, slow, OCCUPANCY_FLOOR_NS, LONG_NS)
+        known = (CURRENT, recorder, recorder.busy, slow, OCCUPANCY_FLOOR_NS, LONG_NS)
+        timed = native.timed(log_callbacks, *known)
         for method, place in (("call_soon", 1), ("call_soon_threadsafe", 1), ("call_later", 2)):
             stand_in(loop, method, functools.partial(_scheduled, timed, place))
         return
@@ -60,9 +61,9 @@ def log(
 def _log(
     recorder: Recorder, start_ns: int, end_ns: int, timeline: Timeline | None, callback: Any
 ) -> None:
-    opened, recorder.opened = recorder.opened, None
+    opened, recorder.busy.opened = recorder.busy.opened, None
     if opened is not None:
-        recorder.occupy(start_ns, end_ns, opened, recorder.name(READING))
+        recorder.occupy(start_ns, end_ns, opened, recorder.busy.reading)
     elif timeline is not None:
         recorder.occupy(start_ns, end_ns, timeline)
     elif getattr(callback, "__name__", "") != _SELF_PIPE:

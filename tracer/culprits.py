@@ -21,7 +21,7 @@ class Culprits:
         self._name = name
         self._names = names
         self._long_ns = long_ns
-        self._after: dict[int, int] = {}
+        self.after: dict[int, int] = {}
         self._details: dict[int, int] = {}
 
     def of(self, timeline: Timeline, start_ns: int, end_ns: int) -> int:
@@ -34,10 +34,10 @@ class Culprits:
         return self._detail_of(timeline.longest(start_ns, end_ns)) or timeline.view
 
     def _after_response_of(self, view: int) -> int:
-        name = self._after.get(view)
+        name = self.after.get(view)
         if name is None:
             text = f"after_response of {self._text(view) or 'a request'}"
-            name = self._after[view] = self._name(text)
+            name = self.after[view] = self._name(text)
         return name
 
     def _detail_of(self, owner: int) -> int:

@@ -101,14 +101,21 @@ class PureMarks:
 
 
 class PureLog:
-    """Who held a thread when: entries of five integers."""
+    """Who held a thread when: entries of five integers.
 
-    __slots__ = ("_numbers", "append")
+    `opened` is the timeline that the loop's current turn has begun, `reading` the name of such
+    a turn, and `after` that of what a view's requests do after their answers.
+    """
+
+    __slots__ = ("_numbers", "after", "append", "opened", "reading")
 
     def __init__(self) -> None:
         """Hold no entries."""
         self._numbers: list[int] = []
         self.append: Callable[[BusyNumbers], None] = self._numbers.extend
+        self.opened: Any = None
+        self.after: dict[int, int] | None = None
+        self.reading = 0
 
     def __len__(self) -> int:
         """Return how many entries there are."""

@@ -60,7 +60,6 @@ class Recorder:
         self.server_name: str | None = None
         self.loop_hooks: list[Callable[[asyncio.AbstractEventLoop], None]] = []
         self.untracked: set[object] = set()
-        self.opened: Timeline | None = None
         self.problems: dict[str, tuple[str, str]] = {}
         self.describe: Callable[[], dict[str, object]] = dict
         self.live: Callable[[], object] | None = None
@@ -78,6 +77,7 @@ class Recorder:
         self.callbacks: dict[tuple[int, str], int] = {}
         self.kept: list[object] = []
         self._culprits = Culprits(naming.name, naming.numbers, LONG_NS)
+        self.busy.after = self._culprits.after
         self.arming: Arming | None = None
         self.policy = policy or Policy()
         self.sampler = Sampler(self.policy, self.name)
@@ -239,8 +239,8 @@ class Recorder:
     def after_fork(self) -> None:
         """Start afresh in a forked child: nothing of the parent's is ours to hand over."""
         self._lock = threading.Lock()
-        self.busy = Log()
-        self.log = self.busy.append
+        self.busy.take()
+        self.busy.opened = None
         self._naming.after_fork()
         self.threads = ThreadNames()
         self._sequence = 0

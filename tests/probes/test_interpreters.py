@@ -13,6 +13,7 @@ CONTRACT = (
     "tests/probes/test_contract_of_requests.py",
     "tests/test_scopes.py",
     "tests/test_native.py",
+    "tests/probes/test_handles.py",
 )
 pytestmark = pytest.mark.interpreters
 

@@ -43,7 +43,7 @@ is_watched(PyObject *loop, PyObject *attribute)
 }
 
 /* `run_in_executor(loop, executor, function)`: `other` is
-   `(functools.partial, run_hop, recorder, name of what a watched loop has)`. */
+   `(functools.partial, name of what a watched loop has, run_hop, recorder, log, limit)`. */
 PyObject *
 executed_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
@@ -52,48 +52,44 @@ executed_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *na
     int64_t hop = -1;
     if (marks != NULL && names == NULL && PyVectorcall_NARGS(nargsf) == 3 &&
         is_hop(PyTuple_GET_ITEM(run->other, 0), args[2]) &&
-        is_watched(args[0], PyTuple_GET_ITEM(run->other, 3))) {
+        is_watched(args[0], PyTuple_GET_ITEM(run->other, 1))) {
         hop = next_id(marks);
     }
     if (hop < 0) {
         Py_XDECREF(marks);
         return PyObject_Vectorcall(run->wrapped, args, nargsf, names);
     }
-    PyObject *number = PyLong_FromLongLong(hop), *limit = PyLong_FromLongLong(run->limit);
-    PyObject *result = NULL;
-    if (number != NULL && limit != NULL) {
-        PyObject *given[] = {args[0], args[1], PyTuple_GET_ITEM(run->other, 1),
-                             PyTuple_GET_ITEM(run->other, 2), (PyObject *)marks, number, limit,
-                             args[2]};
+    PyObject *number = PyLong_FromLongLong(hop), *result = NULL;
+    if (number != NULL) {
+        PyObject *const *told = &PyTuple_GET_ITEM(run->other, 2);
+        PyObject *given[] = {args[0], args[1], told[0], told[1], told[2],
+                             told[3], (PyObject *)marks, number, args[2]};
         marks->handing = this_thread();
         marks_now(marks, SUBMIT, hop);
-        result = PyObject_Vectorcall(run->wrapped, given, 8, NULL);
+        result = PyObject_Vectorcall(run->wrapped, given, 9, NULL);
         marks_now(marks, SUBMITTED, hop);
     }
     Py_XDECREF(number);
-    Py_XDECREF(limit);
     Py_DECREF(marks);
     return result;
 }
 
-/* executed(run_in_executor, variable, (functools.partial, run_hop, recorder, watched), limit_ns) */
+/* executed(run_in_executor, variable, what `other` is) */
 PyObject *
 native_executed(PyObject *Py_UNUSED(module), PyObject *args)
 {
     PyObject *wrapped, *variable, *other;
-    long long limit;
-    if (!PyArg_ParseTuple(args, "OOO!L", &wrapped, &variable, &PyTuple_Type, &other, &limit)) {
+    if (!PyArg_ParseTuple(args, "OOO!", &wrapped, &variable, &PyTuple_Type, &other)) {
         return NULL;
     }
-    if (PyTuple_GET_SIZE(other) != 4 || !PyType_Check(PyTuple_GET_ITEM(other, 0))) {
-        PyErr_SetString(PyExc_TypeError, "not (a type, a function, a recorder, a name)");
+    if (PyTuple_GET_SIZE(other) != 6 || !PyType_Check(PyTuple_GET_ITEM(other, 0))) {
+        PyErr_SetString(PyExc_TypeError, "not (a type, a name, a function, a recorder, its log, a limit)");
         return NULL;
     }
     StandIn *made = (StandIn *)stand_in_new(executed_call, wrapped);
     if (made != NULL) {
         made->variable = Py_NewRef(variable);
         made->other = Py_NewRef(other);
-        made->limit = limit;
     }
     return (PyObject *)made;
 }

@@ -94,17 +94,23 @@ awaited_send(PyObject *self, PyObject *value, PyObject **result)
     return state;
 }
 
+static void
+stop_with(PyObject *result)
+{
+    PyObject *stop = PyObject_CallOneArg(PyExc_StopIteration, result);
+    if (stop != NULL) {
+        PyErr_SetObject(PyExc_StopIteration, stop);
+        Py_DECREF(stop);
+    }
+}
+
 static PyObject *
 awaited_send_method(PyObject *self, PyObject *value)
 {
     PyObject *result = NULL;
     if (awaited_send(self, value, &result) == PYGEN_RETURN) {
-        PyObject *stop = PyObject_CallOneArg(PyExc_StopIteration, result);
+        stop_with(result);
         Py_CLEAR(result);
-        if (stop != NULL) {
-            PyErr_SetObject(PyExc_StopIteration, stop);
-            Py_DECREF(stop);
-        }
     }
     return result;
 }
@@ -112,7 +118,14 @@ awaited_send_method(PyObject *self, PyObject *value)
 static PyObject *
 awaited_next(PyObject *self)
 {
-    return awaited_send_method(self, Py_None);
+    PyObject *result = NULL;
+    if (awaited_send(self, Py_None, &result) == PYGEN_RETURN) {
+        if (result != Py_None) { /* an iterator that ends without an exception gives None */
+            stop_with(result);
+        }
+        Py_CLEAR(result);
+    }
+    return result;
 }
 
 static PyObject *

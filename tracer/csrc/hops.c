@@ -63,9 +63,9 @@ mark_run(Here *at, Marks *marks, int64_t hop, int64_t instant)
 }
 
 static void
-log_run(PyObject *recorder, Marks *marks, int64_t start, int64_t end, int64_t limit)
+log_run(PyObject *recorder, Log *log, Marks *marks, int64_t start, int64_t end, int64_t limit)
 {
-    if (end - start > limit || !log_busy(recorder, marks, start, end)) {
+    if (end - start > limit || !log_busy(log, marks, start, end)) {
         PyObject *noted = PyObject_CallMethod(recorder, "occupy", "LLO", (long long)start,
                                               (long long)end, marks);
         Py_XDECREF(noted);
@@ -85,20 +85,20 @@ run_entered(Marks *marks, PyObject *function)
     return result;
 }
 
-/* run_hop(recorder, timeline, hop, limit, function): what the executor is given to run. */
+/* run_hop(recorder, log, limit, timeline, hop, function): what the executor is given to run. */
 PyObject *
 native_run_hop(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
 {
-    if (count != 5 || !is_marks(args[1])) {
-        PyErr_SetString(PyExc_TypeError, "run_hop(recorder, timeline, hop, limit, function)");
+    if (count != 6 || !Py_IS_TYPE(args[1], &Log_Type) || !is_marks(args[3])) {
+        PyErr_SetString(PyExc_TypeError, "run_hop(recorder, log, limit, timeline, hop, function)");
         return NULL;
     }
-    Marks *marks = (Marks *)args[1];
-    int64_t hop = PyLong_AsLongLong(args[2]), limit = PyLong_AsLongLong(args[3]);
+    Marks *marks = (Marks *)args[3];
+    int64_t limit = PyLong_AsLongLong(args[2]), hop = PyLong_AsLongLong(args[4]);
     Here *at = here(true);
     PyErr_Clear();
     if (at == NULL) {
-        return PyObject_CallNoArgs(args[4]);
+        return PyObject_CallNoArgs(args[5]);
     }
     Py_INCREF(at);
     int64_t start = now_ns();
@@ -106,7 +106,7 @@ native_run_hop(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t co
     Py_XSETREF(at->beginning, Py_NewRef(marks));
     at->code = RUN;
     at->number = hop;
-    PyObject *result = run_entered(marks, args[4]);
+    PyObject *result = run_entered(marks, args[5]);
     int64_t end = now_ns();
     PyObject *type, *value, *trace;
     PyErr_Fetch(&type, &value, &trace);
@@ -115,7 +115,7 @@ native_run_hop(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t co
         mark_run(at, marks, hop, start);
     }
     marks_push(marks, RAN, end, this_thread(), hop);
-    log_run(args[0], marks, start, end, limit);
+    log_run(args[0], (Log *)args[1], marks, start, end, limit);
     Py_XSETREF(at->notifying, Py_NewRef(marks));
     at->notified = hop;
     PyErr_Restore(type, value, trace);

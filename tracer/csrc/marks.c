@@ -265,6 +265,8 @@ static void
 log_dealloc(PyObject *self)
 {
     column_free(&((Log *)self)->column);
+    Py_XDECREF(((Log *)self)->opened);
+    Py_XDECREF(((Log *)self)->after);
     Py_TYPE(self)->tp_free(self);
 }
 
@@ -272,6 +274,13 @@ static PyMethodDef log_methods[] = {
     {"append", log_append, METH_O, "Take one entry: five integers."},
     {"take", log_take, METH_NOARGS, "Return all entries' integers, eight bytes each; forget them."},
     {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef log_members[] = {
+    {"opened", T_OBJECT, offsetof(Log, opened), 0, NULL},
+    {"after", T_OBJECT, offsetof(Log, after), 0, NULL},
+    {"reading", T_LONGLONG, offsetof(Log, reading), 0, NULL},
+    {NULL, 0, 0, 0, NULL},
 };
 
 static PySequenceMethods log_sequence = {.sq_length = log_length};
@@ -285,5 +294,6 @@ PyTypeObject Log_Type = {
     .tp_new = PyType_GenericNew,
     .tp_dealloc = log_dealloc,
     .tp_methods = log_methods,
+    .tp_members = log_members,
     .tp_as_sequence = &log_sequence,
 };

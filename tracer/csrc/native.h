@@ -55,6 +55,9 @@ typedef struct {
 typedef struct {
     PyObject_HEAD
     Column column;
+    PyObject *opened; /* the timeline that the loop's current turn has begun, or NULL */
+    PyObject *after;  /* by the name of a view: what its requests do after their answers */
+    long long reading; /* the name of that turn; 0 where nobody has given it one */
 } Log;
 
 typedef struct {
@@ -67,6 +70,11 @@ typedef struct {
     PyObject *other;
     PyObject *dict;
     PyObject *weakrefs;
+    Log *log;
+    PyTypeObject *handles; /* whose slots are where the next three say, or NULL */
+    Py_ssize_t callback_at;
+    Py_ssize_t context_at;
+    Py_ssize_t args_at;
     int64_t number;
     int64_t limit;
 } StandIn;
@@ -152,8 +160,20 @@ current_marks(PyObject *variable)
     return NULL;
 }
 
+static inline PyObject **
+slot_of(PyObject *object, Py_ssize_t offset)
+{
+    return (PyObject **)((char *)object + offset);
+}
+
 /* Log what this thread did for a request; False where that isn't told by a glance. */
-bool log_busy(PyObject *recorder, Marks *marks, int64_t start, int64_t end);
+bool log_busy(Log *log, Marks *marks, int64_t start, int64_t end);
+
+/* Log what a turn of a loop was for, or have `other` do it. No error is left. */
+void note_turn(StandIn *turn, PyObject *timeline, PyObject *callback, int64_t start, int64_t end);
+
+bool handles_known(StandIn *turn, PyObject *type);
+PyObject *run_handle(StandIn *turn, PyObject *handle, PyObject *callback);
 
 PyObject *native_scope(PyObject *module, PyObject *args);
 PyObject *native_turn(PyObject *module, PyObject *args);
@@ -176,6 +196,8 @@ PyObject *known_site(PyObject *known, PyObject *ours, PyObject *function, PyObje
 PyObject *native_site(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *stand_in_new(vectorcallfunc call, PyObject *wrapped);
 
+bool busy_prepare(void);
+bool handles_prepare(void);
 bool turns_prepare(void);
 bool asks_prepare(void);
 bool awaited_prepare(void);

@@ -77,6 +77,8 @@ stand_in_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(made->timeline);
     Py_VISIT(made->recorder);
     Py_VISIT(made->other);
+    Py_VISIT(made->log);
+    Py_VISIT(made->handles);
     Py_VISIT(made->dict);
     return 0;
 }
@@ -90,6 +92,8 @@ stand_in_clear(PyObject *self)
     Py_CLEAR(made->timeline);
     Py_CLEAR(made->recorder);
     Py_CLEAR(made->other);
+    Py_CLEAR(made->log);
+    Py_CLEAR(made->handles);
     Py_CLEAR(made->dict);
     return 0;
 }
@@ -118,7 +122,12 @@ stand_in_bind(PyObject *self, PyObject *instance, PyObject *Py_UNUSED(type))
 static PyObject *
 stand_in_getattro(PyObject *self, PyObject *name)
 {
-    return attr_or_wrapped(self, name, ((StandIn *)self)->wrapped);
+    StandIn *made = (StandIn *)self;
+    PyObject *own = made->dict == NULL ? NULL : PyDict_GetItemWithError(made->dict, name);
+    if (own != NULL) {
+        return Py_NewRef(own);
+    }
+    return PyErr_Occurred() ? NULL : attr_or_wrapped(self, name, made->wrapped);
 }
 
 static PyObject *

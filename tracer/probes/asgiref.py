@@ -91,8 +91,8 @@ async def _hop(call: Coroutine[Any, Any, Any], timeline: Timeline, site: int) ->
 def _run_in_executor(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
     """See both sides of a hop where asgiref, of any release and subclass, crosses over."""
     if native is not None:
-        handing = (functools.partial, native.run_hop, recorder, WATCHED)
-        executed = native.executed(original, CURRENT, handing, LONG_NS)
+        told = (native.run_hop, recorder, recorder.busy, LONG_NS)
+        executed = native.executed(original, CURRENT, (functools.partial, WATCHED, *told))
         return functools.update_wrapper(executed, original)
 
     @functools.wraps(original)

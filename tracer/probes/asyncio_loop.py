@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from threading import get_ident as ident
 from typing import TYPE_CHECKING, Any, Final
@@ -14,7 +15,6 @@ from tracer.scopes import disarm
 from tracer.seams import Probe, Seam
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
     from tracer.recorder import Recorder
@@ -25,7 +25,9 @@ def _handle_run(recorder: Recorder, original: Callable[[Any], None]) -> Callable
     floor, long = OCCUPANCY_FLOOR_NS, LONG_NS
     if native is not None:
         slow = functools.partial(callbacks.log, recorder)
-        turn = native.turn(original, CURRENT, recorder, slow, floor, long)
+        known = (CURRENT, recorder, recorder.busy, slow, floor, long)
+        handles = (asyncio.Handle,) if _runs_only(original) else ()
+        turn = native.turn(original, *known, *handles)
         return functools.update_wrapper(turn, original)
 
     @functools.wraps(original)
@@ -37,7 +39,12 @@ def _handle_run(recorder: Recorder, original: Callable[[Any], None]) -> Callable
         if end - start > floor:
             try:
                 timeline = self._context.get(CURRENT)
-                if timeline is None or timeline.last_ns or recorder.opened or end - start > long:
+                if (
+                    timeline is None
+                    or timeline.last_ns
+                    or recorder.busy.opened
+                    or end - start > long
+                ):
                     callbacks.log(recorder, start, end, timeline, callback)
                 else:
                     recorder.log((start, end, ident(), timeline.sequence, timeline.view))
@@ -45,6 +52,17 @@ def _handle_run(recorder: Recorder, original: Callable[[Any], None]) -> Callable
                 disarm(None, "logging a callback")
 
     return run
+
+
+def _runs_only(run: Any) -> bool:
+    """Say whether a handle's `_run` is asyncio's: then C may enter its context and call by itself.
+
+    Read in CPython 3.11 to 3.14: `self._context.run(self._callback, *self._args)`, and all else
+    is for a callback that fails.
+    """
+    code = getattr(run, "__code__", None)
+    ours = getattr(run, "__module__", None) == asyncio.events.__name__
+    return ours and getattr(code, "co_names", ())[:4] == _RUN_NAMES
 
 
 def _watch_loops(recorder: Recorder) -> Callable[[], None]:
@@ -57,6 +75,7 @@ def _watch_loops(recorder: Recorder) -> Callable[[], None]:
     return functools.partial(recorder.loop_hooks.remove, watch)
 
 
+_RUN_NAMES: Final = ("_context", "run", "_callback", "_args")
 _LOOP: Final = "asyncio.base_events:BaseEventLoop"
 PROBE = Probe(
     name="asyncio",

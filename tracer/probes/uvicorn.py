@@ -34,7 +34,8 @@ _CONTEXT: Final = HEADERS.raw
 
 def _data_received(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
     """The server's first touch: the loop has read bytes of a request."""
-    read = recorder.name(READING)
+    log = recorder.busy
+    read = log.reading = recorder.name(READING)
 
     @functools.wraps(original)
     def data_received(self: Any, data: bytes) -> None:
@@ -49,7 +50,7 @@ def _data_received(recorder: Recorder, original: Callable[..., Any]) -> Callable
         if timeline is not None:
             mark_at(timeline, (READ, end, ident(), 0))
         if timeline is not None and not _is_uvloop(self.loop):
-            recorder.opened = timeline
+            log.opened = timeline
         elif end - start > OCCUPANCY_FLOOR_NS:
             attempt("logging a read", recorder.occupy, start, end, timeline, read)
 
