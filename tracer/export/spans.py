@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from tracer.export.outlets import Outlet
     from tracer.exporting import Settings
 
-_TOGETHER: Final = 128
+_TOGETHER: Final = 256
 _PATIENCE_S: Final = 0.1
 _ENDING_S: Final = 10.0
 _MOST: Final = 8 << 20
@@ -49,8 +48,6 @@ class Spans:
         self._messages: deque[Message] = deque()
         self._bytes = self._shed = 0
         self._ending = False
-        self._waiting: list[tuple[int, bytes]] = []
-        self._since = 0.0
         self._batcher = Batcher(
             outlets,
             delay_s=settings.delay_s,
@@ -71,7 +68,9 @@ class Spans:
                 self._changed.wait_for(lambda: self._bytes <= _MOST)
                 self._bytes += len(message.content)
             self._messages.append(message)
-            self._changed.notify_all()
+            # Whoever converts has begun to wait for more with the first, and goes on with so many.
+            if len(self._messages) in {1, _TOGETHER} or self._bytes > _MOST:
+                self._changed.notify_all()
 
     def hurry(self) -> None:
         """The agent has ended: what is left is sent, if that is soon."""
@@ -102,48 +101,34 @@ class Spans:
         return min(self._settings.timeout_s, _ENDING_S)
 
     def _run(self) -> None:
-        while True:
-            message = self._next()
-            if message is not None:
-                self._put(message)
-            if not self._waiting:
-                if message is None and self._ending:
-                    return
-            elif (
-                message is None
-                or len(self._waiting) >= _TOGETHER
-                or time.monotonic() - self._since > _PATIENCE_S
-            ):
-                self._convert()
+        while messages := self._next():
+            timelines = []
+            for message in messages:
+                if message.kind == TIMELINE:
+                    timelines.append((message.worker, message.content))
+                else:
+                    self._converter.learn(message)
+            if timelines:
+                self._convert(timelines)
 
-    def _next(self) -> Message | None:
-        """Return what comes next; None if nothing did for as long as timelines may wait."""
+    def _next(self) -> list[Message]:
+        """Return what comes next, many or what came within a while; nothing at the end."""
         with self._changed:
-            self._changed.wait_for(
-                lambda: self._messages or self._ending, _PATIENCE_S if self._waiting else None
-            )
-            if not self._messages:
-                return None
-            message = self._messages.popleft()
-            if message.kind == TIMELINE:
-                full = self._bytes > _MOST
-                self._bytes -= len(message.content)
-                if full:
-                    self._changed.notify_all()
-            return message
+            self._changed.wait_for(lambda: self._messages or self._ending)
+            self._changed.wait_for(self._has_many, _PATIENCE_S)
+            several = [self._messages.popleft() for _ in range(min(len(self._messages), _TOGETHER))]
+            full = self._bytes > _MOST
+            self._bytes -= sum(len(one.content) for one in several if one.kind == TIMELINE)
+            if full:
+                self._changed.notify_all()
+            return several
 
-    def _put(self, message: Message) -> None:
-        if message.kind != TIMELINE:
-            self._converter.learn(message)
-            return
-        if not self._waiting:
-            self._since = time.monotonic()
-        self._waiting.append((message.worker, message.content))
+    def _has_many(self) -> bool:
+        return len(self._messages) >= _TOGETHER or self._bytes > _MOST or self._ending
 
-    def _convert(self) -> None:
-        several, self._waiting = self._waiting, []
+    def _convert(self, timelines: list[tuple[int, bytes]]) -> None:
         refused = self._converter.refused
-        for trace in self._converter.convert(several):
+        for trace in self._converter.convert(timelines):
             self._batcher.put(self._packed(trace))
         if self._converter.refused != refused:
             self._told()
