@@ -23,7 +23,8 @@ class Options:
     batch: int = 50
     warmup: int = 300
     peers: bool = True
-    socket_rounds: int = 8
+    socket_generations: int = 4
+    socket_rounds: int = 3
     socket_seconds: float = 1.5
     footprint_runs: int = 15
     report_requests: int = 1_000_000
@@ -42,7 +43,8 @@ def quick() -> Options:
         rounds=4,
         batch=5,
         warmup=20,
-        socket_rounds=2,
+        socket_generations=2,
+        socket_rounds=1,
         socket_seconds=0.3,
         footprint_runs=2,
         report_requests=400,
