@@ -26,7 +26,7 @@ from benchmarks import (
     replicate,
     sockets,
 )
-from benchmarks.machine import ROOT, cpu_ns
+from benchmarks.machine import ROOT, cores, cpu_ns, pinned
 from benchmarks.pairing import ChildError, drive
 from benchmarks.stats import Series, difference, ratio
 from benchmarks.venvs import PeerError
@@ -266,3 +266,9 @@ def test_frames_of_another_layout_are_refused(tmp_path, small):
         patch.setattr(replicate, "_LATER_NS", -1_000_000_000_000)
         with pytest.raises(ValueError, match="laid out otherwise"):
             replicate.read(captured)
+
+
+def test_the_cores_are_the_same_for_who_is_pinned_already():
+    before = cores()
+    with pinned(before[1]):
+        assert cores() == before

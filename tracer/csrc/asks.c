@@ -83,7 +83,8 @@ native_executed(PyObject *Py_UNUSED(module), PyObject *args)
         return NULL;
     }
     if (PyTuple_GET_SIZE(other) != 6 || !PyType_Check(PyTuple_GET_ITEM(other, 0))) {
-        PyErr_SetString(PyExc_TypeError, "not (a type, a name, a function, a recorder, its log, a limit)");
+        PyErr_SetString(PyExc_TypeError,
+                        "not (a type, a name, a function, a recorder, its log, a limit)");
         return NULL;
     }
     StandIn *made = (StandIn *)stand_in_new(executed_call, wrapped);
