@@ -16,7 +16,7 @@ from tracer import timeline as t
 from tracer.analysis.attribution import attribute
 from tracer.analysis.batch import Batch
 from tracer.analysis.drawer import Drawer
-from tracer.analysis.spans import Trace, trace_of
+from tracer.analysis.spans import trace_of
 from tracer.frames import Busy
 from tracer.nametable import Endpoint, Place, endpoint_text, place_text
 
@@ -56,16 +56,16 @@ def batch_of(several, busy):
 
 
 def compare(several, busy, level):
-    """Assert that a batch gives what each timeline gives alone; return the drawer."""
+    """Assert that a batch gives what each timeline gives alone; return the drawing."""
     drawer = Drawer(level)
-    found = drawer.draw(batch_of(several, busy), {NUMBER: WORKER})
+    drawing = drawer.draw(batch_of(several, busy), {NUMBER: WORKER})
+    found = drawing.traces()
     assert len(found) == len(several)
-    for one, (head, marks) in zip(found, several, strict=True):
-        trace = one if isinstance(one, Trace) else one.trace()
+    for trace, (head, marks) in zip(found, several, strict=True):
         wanted = trace_of(attribute(head, marks, WORKER, busy), level)
         assert (trace.trace_id, trace.pid) == (wanted.trace_id, wanted.pid)
         assert exactly(trace) == exactly(wanted)
-    return drawer
+    return drawing
 
 
 def possible(busy, several):
@@ -149,16 +149,16 @@ def test_who_had_the_loop_lies_in_what_waited_for_it(level):
     busy = [
         Busy(at, at + 7, timelines.LOOP, 9, 3) for at in range(timelines.START_NS + 2, last, 25)
     ]
-    drawer = compare([(head, marks)], busy, level)
-    assert drawer.drawn == 1
+    drawing = compare([(head, marks)], busy, level)
+    assert drawing.places == [0]
 
 
 def test_spans_say_where_their_code_stands_and_which_thread_began_them():
     call = ((1, 2, 3), [("scope", "middleware", [("work", 4)])])
     hop = ("hop", (1, 2, 3, 4), [("work", 5)], False, call)
     program = [("scope", "view", [("work", 3), hop])]
-    (drawn,) = Drawer("handoffs").draw(batch_of([told(program, [])], ()), {NUMBER: WORKER})
-    root, *below = drawn.trace().spans
+    (trace,) = Drawer("handoffs").draw(batch_of([told(program, [])], ()), {NUMBER: WORKER}).traces()
+    root, *below = trace.spans
     loop = {"thread.id": timelines.LOOP, "thread.name": "MainThread"}
     assert root.attributes.items() >= loop.items()
     assert root.attributes["server.address"] == "127.0.0.1"
@@ -184,13 +184,13 @@ def test_one_thread_of_the_kernel_under_two_numbers_is_drawn_alone():
         (code, at, thread, OS_THREAD + timelines.LOOP if code == t.RUN_ON else value)
         for code, at, thread, value in marks
     ]
-    assert compare([(head, marks)], (), "handoffs").alone == 1
+    assert list(compare([(head, marks)], (), "handoffs").alone) == [0]
 
 
 def test_a_shape_is_planned_once_and_drawn_for_all():
     program = [("scope", "view", [("hop", (1, 2, 3, 4), [("work", 5)], False, None)])]
-    drawer = compare([told(program, [], n, n) for n in range(1, 30)], (), "handoffs")
-    assert (drawer.drawn, drawer.alone) == (29, 0)
+    drawing = compare([told(program, [], n, n) for n in range(1, 30)], (), "handoffs")
+    assert len(drawing.places) == 29
 
 
 def test_of_many_that_had_the_loop_the_longest_are_told_and_the_sum_is_that_of_all():
@@ -204,8 +204,8 @@ def test_of_many_that_had_the_loop_the_longest_are_told_and_the_sum_is_that_of_a
     shown = {}
     for level in ("layers", "handoffs", "all"):
         compare([(head, marks)], busy, level)
-        (one,) = Drawer(level).draw(batch_of([(head, marks)], busy), {NUMBER: WORKER})
-        root, *below = one.trace().spans
+        (one,) = Drawer(level).draw(batch_of([(head, marks)], busy), {NUMBER: WORKER}).traces()
+        root, *below = one.spans
         whole = root.attributes["tracer.layer.event_loop.duration_ns"]
         culprit = ("event_loop", "shop.views.detail")
         shown[level] = sorted(

@@ -12,7 +12,7 @@ from tests.analysis.builders import VIEW, asgi_request, wsgi_request
 from tests.analysis.test_drawer import WORKER, batch_of, told
 from tests.analysis.timelines import LOOP, START_NS
 from tests.export.backend import Backend, spans_of
-from tracer.analysis.drawer import Drawer
+from tracer.analysis.drawer import Drawer, Drawing
 from tracer.analysis.request import Thread
 from tracer.analysis.span_levels import LEVELS
 from tracer.analysis.spans import trace_of
@@ -60,12 +60,15 @@ def test_a_shape_s_message_filled_in_again_and_again_says_the_same(level):
     program = [("scope", "view", [("hop", (9, 9, 9, 90), [("query", 5)], True, None)])]
     busy = [Busy(START_NS + at, START_NS + at + 3, LOOP, 0, 3) for at in range(11, 200, 9)]
     several = [told(program, [("work", 3)], number, number) for number in (1, 2, 3)]
-    drawn = Drawer(level).draw(batch_of(several, busy), {1: WORKER})
+    drawing = Drawer(level).draw(batch_of(several, busy), {1: WORKER})
+    assert not drawing.alone
     wire = Wire(NO_LIMITS)
-    packed = [piece for one in drawn for piece in wire.pack(one, 10_000)]
-    ours = ExportTraceServiceRequest.FromString(wire.request(packed))
-    spans = [span for one in drawn for span in readable(one.trace(), NO_LIMITS)]
-    assert ours == encode_spans(spans)
+    for _ in "twice":
+        packed = [piece for (piece,) in wire.pack_all(drawing, 10_000)]
+        ours = ExportTraceServiceRequest.FromString(wire.request(packed))
+        spans = [span for one in drawing.traces() for span in readable(one, NO_LIMITS)]
+        assert ours == encode_spans(spans)
+    drawn = [drawing.columns.one(number) for number in range(3)]
     assert any(one.extras for one in drawn) or level == "layers"
     assert any(one.lost for one in drawn) or level == "all"
     said = {attribute.key for span in spans_of(ours) for attribute in span.attributes}
@@ -109,7 +112,8 @@ def test_the_exporter_passes_bytes_as_they_are_and_spans_as_ever():
     with Backend() as backend:
         exporter = OTLPSpanExporter(endpoint=f"{backend.url}/v1/traces", headers={"who": "us"})
         for outlet in (WireOutlet(exporter, NO_LIMITS), ReadableOutlet(exporter, NO_LIMITS)):
-            assert outlet.send(outlet.pack(trace, 1000))
+            (parcels,) = outlet.pack(Drawing([], None, {0: trace}), 1000)
+            assert outlet.send(parcels)
         quick, slow = backend.requests()
         assert quick == slow
         assert [one["who"] for one in backend.heads] == ["us", "us"]

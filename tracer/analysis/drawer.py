@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tracer.analysis import span_where as where
-from tracer.analysis.drawing import Origin, Sketch
+from tracer.analysis.columns import Origin
+from tracer.analysis.drawing import Sketch
 from tracer.analysis.planner import Planner, attributed
 from tracer.analysis.span_root import Facts
 from tracer.analysis.span_shape import shape_spans
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tracer.analysis.batch import Batch, Shapes
-    from tracer.analysis.drawn import Drawn
+    from tracer.analysis.columns import Columns
     from tracer.analysis.span_levels import Level
     from tracer.analysis.span_shape import SpanShape
     from tracer.analysis.spans import Trace
@@ -27,6 +29,22 @@ _MOST: Final = 500_000
 """So many marks may the shapes have that are kept; the least used go first."""
 
 
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """The spans of many requests: those in `columns` by their places, and those told alone."""
+
+    places: list[int]
+    columns: Columns | None
+    alone: dict[int, Trace]
+
+    def traces(self) -> list[Trace]:
+        """Return one after the other, in their order."""
+        found = dict(self.alone)
+        if self.columns is not None:
+            found |= {place: self.columns.one(n).trace() for n, place in enumerate(self.places)}
+        return [found[place] for place in sorted(found)]
+
+
 class Drawer:
     """Keeps what it found out about shapes."""
 
@@ -35,32 +53,34 @@ class Drawer:
         self._level: Level = level
         self._planner = Planner(functools.partial(shape_spans, level=level), _MOST)
         self._where = where.Whereabouts()
-        self.drawn = self.alone = 0
 
-    def draw(self, batch: Batch, workers: Mapping[int, Worker]) -> list[Drawn | Trace]:
-        """Return the spans of a batch's timelines, in their order."""
+    def draw(self, batch: Batch, workers: Mapping[int, Worker]) -> Drawing:
+        """Return the spans of a batch's timelines."""
         planner = self._planner
         found = planner.shapes(batch, workers)
-        places, chosen = [], []
+        shapes: dict[int, SpanShape] = {}
         for place in range(len(batch.heads)):
             shape = planner.plan(place, batch, found, workers)
             if shape is not None:
-                places.append(place)
-                chosen.append(shape)
-        drawn: dict[int, Drawn] = {}
+                shapes[place] = shape
+        sketch = self._sketch(batch, found, shapes)
+        odd = sketch.odd(planner.book) if shapes else set()
+        if odd:
+            shapes = {place: one for n, (place, one) in enumerate(shapes.items()) if n not in odd}
+            sketch = self._sketch(batch, found, shapes)
+        columns, places = None, list(shapes)
         if places:
-            sketch = Sketch(batch, found, places, chosen, self._level)
-            sketch.blame(planner.busy(batch, workers), planner.book)
-            origins = self._origins(batch, found, places, chosen, workers)
-            drawn = sketch.draw(origins, sketch.odd(planner.book))
-        self.drawn += len(drawn)
-        self.alone += len(batch.heads) - len(drawn)
-        return [
-            drawn[place]
-            if place in drawn
-            else trace_of(attributed(batch, place, workers), self._level)
+            origins = self._origins(batch, found, places, list(shapes.values()), workers)
+            columns = sketch.columns(planner.busy(batch, workers), planner.book, origins)
+        alone = {
+            place: trace_of(attributed(batch, place, workers), self._level)
             for place in range(len(batch.heads))
-        ]
+            if place not in shapes
+        }
+        return Drawing(places, columns, alone)
+
+    def _sketch(self, batch: Batch, found: Shapes, shapes: dict[int, SpanShape]) -> Sketch:
+        return Sketch(batch, found, list(shapes), list(shapes.values()), self._level)
 
     def _origins(
         self,

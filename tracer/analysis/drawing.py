@@ -2,55 +2,35 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from tracer.analysis.branch import Branch
-from tracer.analysis.busy import Found
-from tracer.analysis.drawn import Drawn, Extra
+from tracer.analysis.columns import HOP_CELLS, SECTIONS, Columns, Lost, Origin, Others, begins, joined
 from tracer.analysis.garbage import collect
-from tracer.analysis.plan import NOBODY
-from tracer.analysis.span_fold import told
-from tracer.analysis.span_plan import NO_PARENT
+from tracer.analysis.span_fold import longest
 from tracer.analysis.taken import Taken
 from tracer.analysis.telling import others
 from tracer.analysis.told import Stretches, Told
-from tracer.layers import HOP_PHASES, LAYERS, Owner
+from tracer.layers import HOP_PHASES, LAYERS
 from tracer.span_ids import mask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from numpy.typing import NDArray
 
     from tracer.analysis.batch import Batch, Shapes
     from tracer.analysis.busy import Log
     from tracer.analysis.plan import Book
     from tracer.analysis.span_levels import Level
-    from tracer.analysis.span_root import Facts
     from tracer.analysis.span_shape import SpanShape
-    from tracer.analysis.span_where import Placed
 
     Ints = NDArray[np.int64]
 
 _PHASES: Final = len(HOP_PHASES)
+_LAYERS: Final = len(LAYERS)
+_LOOP: Final = LAYERS.index("event_loop")
 _AFTER: Final = "tracer.after_response"
 _BESIDE: Final = "tracer.overlapped"
-
-
-class Origin(NamedTuple):
-    """What is known of a request that isn't in its marks; `offset_ns` leads to unix time.
-
-    `called` are its threads' names, by their numbers in its shape.
-    """
-
-    facts: Facts
-    pid: int
-    offset_ns: int
-    placed: Placed
-    called: tuple[str | None, ...]
 
 
 class Sketch:
@@ -67,9 +47,8 @@ class Sketch:
         """Draw the timelines at `places`, each by its shape."""
         self._batch, self._shapes, self._level = batch, shapes, level
         self._places, self._chosen = places, chosen
-        self._base = shapes.bounds[np.array(places, np.int64)].astype(np.int64)
-        self._taken = self._late = Taken.nothing(len(places))
-        self._text: Callable[[int], str | None] = str
+        self._at = np.array(places, np.int64)
+        self._base: Ints = shapes.bounds[self._at].astype(np.int64)
 
     def odd(self, book: Book) -> set[int]:
         """Return the numbers of requests that a garbage collection makes odd."""
@@ -84,17 +63,17 @@ class Sketch:
         place = np.arange(len(request)) - np.repeat(np.cumsum(mains) - mains, mains)
         within = place < np.array([one.within for one in self._chosen], np.int64)[request]
 
-        def joined(name: str) -> Any:
+        def main(name: str) -> Any:
             return np.concatenate([getattr(one, name)[: one.main] for one in self._chosen])
 
-        low, high = joined("low"), joined("high")
+        low, high = main("low"), main("high")
         told.segments = Stretches(
             request,
             instants[low + offset],
             instants[high + offset],
-            joined("owner"),
+            main("owner"),
             within,
-            joined("runs"),
+            main("runs"),
         )
         collect(told, self._shapes, self._places, book)
         odd = set(np.flatnonzero(told.odd).tolist())
@@ -102,179 +81,186 @@ class Sketch:
             odd |= {one.request for one in told.collected}
         return odd
 
-    def blame(self, log: Log, book: Book) -> None:
-        """Find who else had the loop in the segments and in the ends of hand-offs."""
-        pieces, where = self._stretches()
-        request, low, high, on = pieces
-        if not len(request):
-            return
-        start = np.array([self._batch.heads[place].start_ns for place in self._places], np.int64)
-        nothing = np.zeros(0, np.int64)
-        ones = Stretches(request, low, high, nothing, nothing != 0, nothing != 0)
-        none = (nothing, nothing, nothing, nothing)
-        found = others(
-            self._batch,
-            self._shapes,
-            np.array(self._places, np.int64),
-            log,
-            (ones, on),
-            none,
-            start,
+    def columns(self, log: Log, book: Book, origins: list[Origin]) -> Columns:
+        """Return the requests' figures."""
+        heads = [self._batch.heads[place] for place in self._places]
+        start = np.array([head.start_ns for head in heads], np.int64)
+        zero = start + np.array([one.offset_ns for one in origins], np.int64)
+        taken, late = self._blame(log, start)
+        starts, spans_from = self._instants("begins")
+        ends, _ = self._instants("ends")
+        events, events_from = self._instants("events")
+        spent, segments_from = self._spent(taken)
+        layers = self._layers(spent, segments_from, taken)
+        figures, figures_from = self._figures(spent, segments_from)
+        hops, hops_from = self._hops(late)
+        told, others_from, lost, lost_from = self._beside(taken, spans_from, book, zero)
+        of = np.repeat(np.arange(len(heads)), np.diff(spans_from))
+        edges = self._shapes.thread_base
+        finish = self._one_each("finish") - self._one_each("end")
+        idents, idents_from = _picked(self._shapes.threads, edges[self._at], edges[self._at + 1])
+        return Columns(
+            self._chosen,
+            origins,
+            heads,
+            starts + zero[of],
+            ends + zero[of],
+            spans_from,
+            events + np.repeat(zero, np.diff(events_from)),
+            events_from,
+            figures,
+            figures_from,
+            hops,
+            hops_from,
+            idents,
+            idents_from,
+            layers,
+            finish,
+            told,
+            others_from,
+            lost,
+            lost_from,
         )
+
+    def _instants(self, name: str) -> tuple[Ints, Ints]:
+        """Return the instants of each request's places of a kind, and where its begin."""
+        places = joined([getattr(one, name) for one in self._chosen])
+        return self._shapes.instants[places.values + self._base[places.of]], places.bounds
+
+    def _one_each(self, name: str) -> Ints:
+        places = np.array([getattr(one, name) for one in self._chosen], np.int64)
+        found: Ints = self._shapes.instants[places + self._base]
+        return found
+
+    def _blame(self, log: Log, start: Ints) -> tuple[Taken, Taken]:
+        """Return what others had of segments, and of the ends of hand-offs."""
+        count = len(self._chosen)
+        waits = [one.waits for one in self._chosen]
+        low, high, on, where = np.concatenate(waits, axis=1)
+        request = np.repeat(np.arange(count), [one.shape[1] for one in waits])
+        base, instants = self._base[request], self._shapes.instants
+        nothing = np.zeros(0, np.int64)
+        no = nothing != 0
+        ones = Stretches(request, instants[low + base], instants[high + base], nothing, no, no)
+        none = (nothing, nothing, nothing, nothing)
+        found = others(self._batch, self._shapes, self._at, log, (ones, on), none, start)
         of, place = request[found.stretch], where[found.stretch]
         some, ends = place >= 0, place < 0
-        count = len(self._places)
-        self._taken = Taken(count, of[some], place[some], Found(*(one[some] for one in found)))
-        self._late = Taken(count, of[ends], -1 - place[ends], Found(*(one[ends] for one in found)))
-        self._text = book.text
-
-    def _stretches(self) -> tuple[tuple[Ints, Ints, Ints, Ints], Ints]:
-        """Return all stretches on whose thread others may run, and which each is.
-
-        A segment by its place, a hand-off's end by its number, counted down from -1.
-        """
-        parts: list[tuple[Ints, Ints, Ints, Ints, Ints]] = []
-        instants = self._shapes.instants
-        known: dict[int, tuple[Ints, ...]] = {}
-        for number, one in enumerate(self._chosen):
-            if id(one) not in known:
-                known[id(one)] = _busy_places(one)
-            low, high, on, where = known[id(one)]
-            base = self._base[number]
-            request = np.full(len(low), number, np.int64)
-            parts.append((request, instants[low + base], instants[high + base], on, where))
-        columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-        return (columns[0], columns[1], columns[2], columns[3]), columns[4]
-
-    def draw(self, origins: Sequence[Origin], odd: set[int]) -> dict[int, Drawn]:
-        """Return what is drawn by the requests' places in the batch, without the odd ones."""
-        groups: dict[int, list[int]] = {}
-        for number, one in enumerate(self._chosen):
-            if number not in odd:
-                groups.setdefault(id(one), []).append(number)
-        found: dict[int, Drawn] = {}
-        for members in groups.values():
-            for number, drawn in zip(members, self._group(members, origins), strict=True):
-                found[self._places[number]] = drawn
-        return found
-
-    def _group(self, members: list[int], origins: Sequence[Origin]) -> list[Drawn]:
-        """Draw requests of one shape."""
-        shape = self._chosen[members[0]]
-        instants, base = self._shapes.instants, self._base[members][:, None]
-        heads = [self._batch.heads[self._places[number]] for number in members]
-        zero = np.array(
-            [head.start_ns + origins[n].offset_ns for n, head in zip(members, heads, strict=True)],
-            np.int64,
-        )[:, None]
-        low, high = instants[base + shape.low], instants[base + shape.high]
-        spent = np.zeros((len(members), len(shape.low) + 1), np.int64)
-        spent[:, :-1] = high - low
-        taken, of = self._taken.among(members)
-        place, length = self._taken.place[taken], self._taken.length[taken]
-        np.subtract.at(spent, (of, place), length)
-        layers = _by_layer(spent, shape)
-        np.add.at(layers[:, _LOOP], of, np.where(place < shape.within, length, 0))
-        ends = (instants[base[:, 0] + shape.end] + zero[:, 0]).tolist()
-        after = (instants[base[:, 0] + shape.finish] + zero[:, 0]).tolist()
-        columns = (
-            (low[:, shape.first] + zero).tolist(),
-            (high[:, shape.last] + zero).tolist(),
-            (low[:, shape.events] + zero).tolist(),
-            np.add.reduceat(spent[:, shape.gathers], shape.edges, axis=1).tolist(),
-            self._hops(shape, members, base),
-            layers.tolist(),
+        return (
+            Taken(of[some], place[some], found, some),
+            Taken(of[ends], -1 - place[ends], found, ends),
         )
-        beside = self._beside(members, shape, zero[:, 0])
-        edges, threads = self._shapes.thread_base, self._shapes.threads
-        found = []
-        for row, (number, head) in enumerate(zip(members, heads, strict=True)):
-            extras, lost = beside[row]
-            starts, lasts, events, figures, hops, by_layer = (column[row] for column in columns)
-            origin, at = origins[number], self._places[number]
-            idents = threads[edges[at] : edges[at + 1]].tolist()
-            found.append(
-                Drawn(
-                    shape, origin.facts, head.trace_id, head.request_id, head.parent_span_id,
-                    origin.pid, int(zero[row, 0]), ends[row], starts, lasts, events, figures,
-                    hops, by_layer, after[row] - ends[row], origin.placed, idents, origin.called,
-                    extras, lost,
-                )
-            )  # fmt: skip
-        return found
 
-    def _hops(self, shape: SpanShape, members: list[int], base: Ints) -> list[Any]:
+    def _spent(self, taken: Taken) -> tuple[Ints, Ints]:
+        """Return how long each segment took without what others had of it."""
+        low, segments_from = self._instants("low")
+        high, _ = self._instants("high")
+        spent = high - low
+        np.subtract.at(spent, segments_from[taken.request] + taken.place, taken.length)
+        return spent, segments_from
+
+    def _layers(self, spent: Ints, segments_from: Ints, taken: Taken) -> Ints:
+        """Return each request's sums by layer, of its window."""
+        cells = joined([one.layer for one in self._chosen])
+        found = np.zeros((len(self._chosen), _LAYERS + 1), np.int64)
+        np.add.at(found.reshape(-1), cells.of * (_LAYERS + 1) + cells.values, spent)
+        counted = cells.values[segments_from[taken.request] + taken.place] < _LAYERS
+        np.add.at(found[:, _LOOP], taken.request[counted], taken.length[counted])
+        return found[:, :_LAYERS]
+
+    def _figures(self, spent: Ints, segments_from: Ints) -> tuple[Ints, Ints]:
+        gathers = joined([one.gathers for one in self._chosen])
+        edges = joined([one.edges for one in self._chosen])
+        every = spent[gathers.values + segments_from[gathers.of]]
+        first = edges.values + gathers.bounds[edges.of]
+        return np.add.reduceat(every, first), edges.bounds
+
+    def _hops(self, late: Taken) -> tuple[Ints, Ints]:
         """Return the phases of each hand-off, gross, and what the loop owns of them."""
-        instants, count = self._shapes.instants, len(shape.return_on)
-        spent = np.zeros((len(members), count * _PHASES), np.int64)
-        length = instants[base + shape.cut_high] - instants[base + shape.cut_low]
-        rows = np.arange(len(members))[:, None]
-        np.add.at(spent, (rows, shape.cut_cell), length)
-        found = np.zeros((len(members), count, _PHASES + 1), np.int64)
-        found[:, :, :_PHASES] = spent.reshape(len(members), count, _PHASES)
-        late, of = self._late.among(members)
-        np.add.at(found[:, :, _PHASES], (of, self._late.place[late]), self._late.length[late])
-        return found.tolist()
+        hops_from = begins([len(one.observed) for one in self._chosen])
+        cells = joined([one.cut_cell for one in self._chosen])
+        low, _ = self._instants("cut_low")
+        high, _ = self._instants("cut_high")
+        phases = np.zeros(int(hops_from[-1]) * _PHASES, np.int64)
+        np.add.at(phases, cells.values + hops_from[cells.of] * _PHASES, high - low)
+        found = np.zeros((int(hops_from[-1]), HOP_CELLS), np.int64)
+        found[:, :_PHASES] = phases.reshape(-1, _PHASES)
+        np.add.at(found[:, _PHASES], hops_from[late.request] + late.place, late.length)
+        return found, hops_from
 
     def _beside(
-        self, members: list[int], shape: SpanShape, zero: Ints
-    ) -> list[tuple[list[Extra], dict[int, int] | None]]:
-        """Return spans of who had the loop, and how long of those without, by holder."""
-        taken = self._taken
-        rows, of = taken.among(members)
-        lost = np.zeros((len(members), len(shape.spans) + 1), np.int64)
-        np.add.at(lost, (of, shape.holder[taken.place[rows]]), taken.length[rows])
-        found: list[tuple[list[Extra], dict[int, int] | None]] = []
-        for row, number in enumerate(members):
-            extras = self._extras(number, shape, int(zero[row]))
-            left = lost[row]
-            for one in extras:
-                left[one.holder] -= one.end_ns - one.start_ns
-            some = np.flatnonzero(left)
-            holders = np.where(some == len(shape.spans), NO_PARENT, some)
-            pairs = zip(holders.tolist(), left[some].tolist(), strict=True)
-            found.append((extras, dict(pairs) or None))
-        return found
+        self, taken: Taken, spans_from: Ints, book: Book, zero: Ints
+    ) -> tuple[Others, Ints, Lost, Ints]:
+        """Return spans of who had the loop, and how long those had it who get none."""
+        count = len(self._chosen)
+        holders, sections = self._holders()
+        before = begins([len(one.holder) for one in self._chosen])
+        holder = holders[before[taken.request] + taken.place]
+        lost = np.zeros(int(spans_from[-1]), np.int64)
+        span = spans_from[taken.request] + holder
+        np.add.at(lost, span, taken.length)
+        told = longest(taken.request, taken.length, self._level)
+        np.subtract.at(lost, span[told], taken.length[told])
+        of, who = taken.request[told], taken.who[told]
+        found = Others(
+            of,
+            holder[told],
+            sections[span[told]],
+            _masks(of, who, book),
+            taken.low[told] + zero[of],
+            taken.high[told] + zero[of],
+            [book.text(one) for one in who.tolist()],
+        )
+        some = np.flatnonzero(lost)
+        whose = np.searchsorted(spans_from, some, "right") - 1
+        each = np.arange(count + 1)
+        return (
+            found,
+            np.searchsorted(of, each),
+            Lost(whose, some - spans_from[whose], lost[some]),
+            np.searchsorted(whose, each),
+        )
 
-    def _extras(self, number: int, shape: SpanShape, zero: int) -> list[Extra]:
-        rows = self._taken.of(number)
-        place, who = self._taken.place[rows], self._taken.who[rows]
-        low, high = self._taken.low[rows], self._taken.high[rows]
-        seen: Counter[str | None] = Counter()
-        extras: list[Extra] = []
-        for one in told((high - low).tolist(), self._level):
-            culprit, holder = self._text(int(who[one])), int(shape.holder[place[one]])
-            branch = Branch("loose", Owner("event_loop", culprit), 0, 0)
-            masked = mask("loose", "event_loop", culprit, "", seen[culprit])
-            seen[culprit] += 1
-            begin, end = int(low[one]) + zero, int(high[one]) + zero
-            extras.append(Extra(holder, branch, _section(shape, holder), masked, begin, end))
-        return extras
+    def _holders(self) -> tuple[Ints, Ints]:
+        """Return whose each segment is, and the section of each span."""
+        known = {id(one): one for one in self._chosen}
+        sections = {key: _sections(one) for key, one in known.items()}
+        return (
+            np.concatenate([one.holder for one in self._chosen]),
+            np.concatenate([sections[id(one)] for one in self._chosen]),
+        )
 
 
-_LOOP: Final = LAYERS.index("event_loop")
+def _sections(shape: SpanShape) -> Ints:
+    said = ((), *(one.attributes for one in shape.spans))
+    return np.array([SECTIONS.index(_section(dict(one))) for one in said], np.int64)
 
 
-def _busy_places(one: SpanShape) -> tuple[Ints, ...]:
-    """Return low, high, thread and number of what others may have run in."""
-    some, ends = np.flatnonzero(one.on != NOBODY), np.flatnonzero(one.return_on != NOBODY)
-    return (
-        np.concatenate([one.low[some], one.return_low[ends]]),
-        np.concatenate([one.high[some], one.return_high[ends]]),
-        np.concatenate([one.on[some], one.return_on[ends]]),
-        np.concatenate([some, -1 - ends]),
+def _section(said: dict[str, Any]) -> str:
+    return "after" if _AFTER in said else "beside" if _BESIDE in said else ""
+
+
+def _masks(of: Ints, who: Ints, book: Book) -> NDArray[np.uint64]:
+    """Return what spans of those who had the loop are told apart by: who, and the how manieth."""
+    order = np.lexsort((np.arange(len(of)), who, of))
+    same = np.zeros(len(of), bool)
+    same[1:] = (of[order][1:] == of[order][:-1]) & (who[order][1:] == who[order][:-1])
+    place = np.arange(len(of))
+    first = np.maximum.accumulate(np.where(same, 0, place))
+    again = np.empty(len(of), np.int64)
+    again[order] = place - first
+    return np.array(
+        [
+            mask("loose", "event_loop", book.text(culprit), "", number)
+            for culprit, number in zip(who.tolist(), again.tolist(), strict=True)
+        ],
+        np.uint64,
     )
 
 
-def _by_layer(spent: Ints, shape: SpanShape) -> Ints:
-    chosen = np.zeros((shape.within, len(LAYERS)), np.int64)
-    chosen[np.arange(shape.within), shape.layer[: shape.within]] = 1
-    found: Ints = spent[:, : shape.within] @ chosen
-    return found
-
-
-def _section(shape: SpanShape, holder: int) -> str:
-    if holder < 0:
-        return ""
-    said = dict(shape.spans[holder].attributes)
-    return "after" if _AFTER in said else "beside" if _BESIDE in said else ""
+def _picked(values: Ints, low: Ints, high: Ints) -> tuple[Ints, Ints]:
+    """Return stretches of an array end to end, and where each begins."""
+    counts = high - low
+    bounds = begins(counts)
+    place = np.arange(int(bounds[-1])) + np.repeat(low - bounds[:-1], counts)
+    return values[place], bounds

@@ -12,8 +12,12 @@ from tracer.analysis.branch import IDLE
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from numpy.typing import NDArray
+
     from tracer.analysis.branch import Branch, Kind
     from tracer.analysis.span_levels import Level
+
+    Ints = NDArray[np.int64]
 
 _ALWAYS: Final[frozenset[Kind]] = frozenset({"handler", "core", "middleware", "view"})
 _NEVER_ALONE: Final[frozenset[Kind]] = frozenset({"loose", "hop phase", "run"})
@@ -49,6 +53,19 @@ def told(durations: Sequence[int], level: Level) -> list[int]:
         return list(range(len(durations)))
     order = np.argsort(-np.array(durations, np.int64), kind="stable")
     return sorted(order[:_LONGEST].tolist())
+
+
+def longest(request: Ints, length: Ints, level: Level) -> Ints:
+    """Return the rows that `told` picks of each request's, in their order; they lie by request."""
+    if level == "layers":
+        return np.zeros(0, np.int64)
+    rows = np.arange(len(request))
+    if level == "all":
+        return rows
+    order = np.lexsort((-length, request))
+    rank = rows - np.searchsorted(request, request)  # the order is by request, too
+    found: Ints = np.sort(order[rank < _LONGEST])
+    return found
 
 
 def fold(tree: Branch, level: Level, culprits: Collection[int] = (), *, whole: bool) -> Kept:

@@ -17,7 +17,7 @@ from tracer.analysis.branch import Crossing
 from tracer.analysis.hops import cut, phases
 from tracer.analysis.plan import NOBODY, PlanWalk, return_of, thread_of
 from tracer.analysis.replay import Replay
-from tracer.analysis.span_plan import NO_PARENT, SELF, Sections, plan_trace
+from tracer.analysis.span_plan import Sections, plan_trace
 from tracer.analysis.span_root import Counts
 from tracer.analysis.tiling import tile
 from tracer.layers import HOP_PHASES, LAYERS, Owner
@@ -39,19 +39,22 @@ _PHASES: Final = len(HOP_PHASES)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SpanShape:
-    """A plan of a trace, and arrays of an entry a segment, figure, cut or hand-off.
+    """A plan of a trace, and arrays of an entry a segment, span, figure, cut or hand-off.
 
-    Segments are those of the plan, with `within` of them in the window and `main` of them
-    not overlapped. Figures are the root's, then those of each span in turn; `gathers` are
-    the segments of one after the other, `edges` where each figure's begin. A figure
-    without segments has the one behind the last. `threads` are the request's threads on
-    which the root and each span began, by number, or nobody.
+    Instants are told by their places among a request's points. Segments are those of the
+    plan, with `within` of them in the window and `main` of them not overlapped, and behind
+    the last `low`, `high` and `layer` have one of no length. `layer` is the last for what
+    isn't in the window. Spans are the root and those of the plan; `holder` says whose own a
+    segment is. Figures are the root's, then those of each span in turn; `gathers` are the
+    segments of one after the other, `edges` where each figure's begin; one without segments
+    has that of no length. In `waits` others may run: low, high, thread, and which it is, a
+    segment by its place, a hand-off's end by its number, counted down from -1. `threads` are
+    the request's threads on which the spans began, by number, or nobody.
     """
 
     plan: TracePlan
     low: Ints
     high: Ints
-    on: Ints
     runs: NDArray[np.bool_]
     owner: Ints
     layer: Ints
@@ -60,9 +63,8 @@ class SpanShape:
     main: int
     gathers: Ints
     edges: Ints
-    whole: NDArray[np.bool_]
-    first: Ints
-    last: Ints
+    begins: Ints
+    ends: Ints
     events: Ints
     end: int
     finish: int
@@ -70,9 +72,7 @@ class SpanShape:
     cut_low: Ints
     cut_high: Ints
     observed: NDArray[np.bool_]
-    return_low: Ints
-    return_high: Ints
-    return_on: Ints
+    waits: Ints
     counts: Counts
     threads: tuple[int, ...]
 
@@ -95,26 +95,28 @@ def shape_spans(story: Story, book: Book, level: Level) -> SpanShape:
     crossings = [_crossing(n, bridge, walk, end) for n, bridge in enumerate(bridges)]
     plan = plan_trace(Sections(window, after, beside, crossings, end), level)
     every = plan.segments
+    low, high = (_places(getattr(one, name) for one in every) for name in ("start_ns", "end_ns"))
+    returns = [return_of(bridge, walk) for bridge in bridges]
     return SpanShape(
         plan=plan,
-        low=_places(one.start_ns for one in every),
-        high=_places(one.end_ns for one in every),
-        on=_ints(thread_of(one) for one in every),
+        low=np.append(low, 0),
+        high=np.append(high, 0),
         runs=np.array([one.state == "run" for one in every], bool),
         owner=_ints(
             book.owners(Owner(one.layer, one.detail, one.part, one.phase)) for one in every
         ),
-        layer=_ints(LAYERS.index(one.layer) for one in every),
+        layer=_layers(plan),
         holder=_holders(plan),
         within=plan.window,
         main=plan.window + plan.after,
         **_figures(plan),
-        first=_ints(one.first for one in plan.spans),
-        last=_ints(one.last for one in plan.spans),
-        events=_ints(event.segment for one in plan.spans for event in one.events),
+        begins=np.append(story.start - 1, low[_ints(one.first for one in plan.spans)]),
+        ends=np.append(end - 1, high[_ints(one.last for one in plan.spans)]),
+        events=low[_ints(event.segment for one in plan.spans for event in one.events)],
         end=end - 1,
         finish=finish - 1,
-        **_hops(bridges, walk),
+        **_hops(bridges),
+        waits=_waits(low, high, _ints(thread_of(one) for one in every), returns),
         counts=_counts(crossings, replay, end),
         threads=tuple(
             NOBODY if one is None else (every[one].thread or 0) - 1
@@ -136,10 +138,16 @@ def _crossing(number: int, bridge: Bridge, walk: PlanWalk, end: int) -> Crossing
     )
 
 
+def _layers(plan: TracePlan) -> Ints:
+    layer = np.full(len(plan.segments) + 1, len(LAYERS), np.int64)
+    layer[: plan.window] = [LAYERS.index(one.layer) for one in plan.segments[: plan.window]]
+    return layer
+
+
 def _holders(plan: TracePlan) -> Ints:
-    """Return whose own each segment is: a span's place, or that of no parent for the root."""
-    holder = np.full(len(plan.segments), NO_PARENT, np.int64)
-    for place, one in enumerate(plan.spans):
+    """Return whose own each segment is: the root's, or by place a span's behind it."""
+    holder = np.zeros(len(plan.segments), np.int64)
+    for place, one in enumerate(plan.spans, 1):
         holder[list(one.figures[0].segments)] = place
     return holder
 
@@ -152,13 +160,11 @@ def _figures(plan: TracePlan) -> dict[str, Any]:
     return {
         "gathers": _ints(segment for one in gathers for segment in one),
         "edges": edges.astype(np.int64),
-        "whole": np.array([figure.name == SELF for figure in several], bool),
     }
 
 
-def _hops(bridges: Sequence[Bridge], walk: PlanWalk) -> dict[str, Any]:
+def _hops(bridges: Sequence[Bridge]) -> dict[str, Any]:
     cuts = [(number, one) for number, bridge in enumerate(bridges) for one in cut(bridge)]
-    returns = [return_of(bridge, walk) for bridge in bridges]
     seen = [phases(bridge, cut(bridge)) for bridge in bridges]
     return {
         "cut_cell": _ints(n * _PHASES + HOP_PHASES.index(one.phase) for n, one in cuts),
@@ -167,10 +173,19 @@ def _hops(bridges: Sequence[Bridge], walk: PlanWalk) -> dict[str, Any]:
         "observed": np.array(
             [[sums[phase] is not None for phase in HOP_PHASES] for sums in seen], bool
         ).reshape(-1, _PHASES),
-        "return_low": _places(low for low, _, _ in returns),
-        "return_high": _places(high for _, high, _ in returns),
-        "return_on": _ints(thread for _, _, thread in returns),
     }
+
+
+def _waits(low: Ints, high: Ints, on: Ints, returns: Sequence[tuple[int, int, int]]) -> Ints:
+    some = np.flatnonzero(on != NOBODY)
+    ends = [
+        (begin - 1, end - 1, thread, -1 - number)
+        for number, (begin, end, thread) in enumerate(returns)
+        if thread != NOBODY
+    ]
+    of_segments = np.stack((low[some], high[some], on[some], some))
+    found: Ints = np.concatenate((of_segments, _ints(ends).reshape(-1, 4).T), axis=1)
+    return found
 
 
 def _counts(crossings: Sequence[Crossing], replay: Replay, end: int) -> Counts:
@@ -185,8 +200,8 @@ def _counts(crossings: Sequence[Crossing], replay: Replay, end: int) -> Counts:
     )
 
 
-def _ints(numbers: Iterable[int]) -> Ints:
-    return np.fromiter(numbers, np.int64)
+def _ints(numbers: Iterable[Any]) -> Ints:
+    return np.array(tuple(numbers), np.int64)
 
 
 def _places(places: Iterable[int]) -> Ints:

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from tracer.analysis.drawn import Drawn
-    from tracer.analysis.spans import Trace
+    from tracer.analysis.drawer import Drawing
     from tracer.frames import Head
 
     Ints = NDArray[np.int64]
@@ -99,7 +98,6 @@ class Converter:
         """Know no worker yet."""
         self._drawer = Drawer(detail)
         self.workers: dict[int, Known] = {}
-        self.refused = 0
 
     def known(self, number: int) -> Known:
         """Return a worker by its number."""
@@ -115,20 +113,8 @@ class Converter:
         elif message.kind == messages.NAMES:
             known.name(json.loads(message.content))
 
-    def convert(self, timelines: Sequence[tuple[int, bytes]]) -> list[Trace | Drawn]:
-        """Return the traces of timelines `(worker, frame)`; what can't be read is counted."""
-        found: list[Trace | Drawn] = []
-        try:
-            found += self._draw(timelines)
-        except Exception:  # noqa: BLE001 - one of them is to blame, the others are fine
-            for one in timelines:
-                try:
-                    found += self._draw([one])
-                except Exception:  # noqa: BLE001 - whatever is wrong with it
-                    self.refused += 1
-        return found
-
-    def _draw(self, timelines: Sequence[tuple[int, bytes]]) -> list[Trace | Drawn]:
+    def convert(self, timelines: Sequence[tuple[int, bytes]]) -> Drawing:
+        """Return the traces of timelines `(worker, frame)`; raise if one can't be read."""
         return self._drawer.draw(*self.batch_of(timelines))
 
     def batch_of(self, timelines: Sequence[tuple[int, bytes]]) -> tuple[Batch, dict[int, Worker]]:

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from opentelemetry.sdk.trace.export import SpanExportResult
 
-from tracer.analysis.spans import Trace
 from tracer.export.readable import readable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tracer.analysis.drawn import Drawn
+    from tracer.analysis.drawer import Drawing
     from tracer.export.limiting import Limits
 
 HTTP: Final = "otlp_proto_http"
@@ -38,8 +37,8 @@ class Parcel(Protocol):
 class Outlet(Protocol):
     """Packs traces and sends them; `send` says whether they arrived."""
 
-    def pack(self, trace: Trace | Drawn, most: int) -> Sequence[Parcel]:
-        """Return a trace in parcels of at most so many spans."""
+    def pack(self, drawing: Drawing, most: int) -> Sequence[Sequence[Parcel]]:
+        """Return each trace in parcels of at most so many spans."""
 
     def send(self, parcels: Sequence[Any]) -> bool:
         """Send; this may take as long as the exporter retries."""
@@ -68,11 +67,13 @@ class ReadableOutlet:
         """Send through `exporter`."""
         self._exporter, self._limits = exporter, limits
 
-    def pack(self, trace: Trace | Drawn, most: int) -> list[Spans]:
-        """Return a trace in parcels of at most so many spans."""
-        trace = trace if isinstance(trace, Trace) else trace.trace()
-        spans = readable(trace, self._limits)
-        return [Spans(spans[first : first + most]) for first in range(0, len(spans), most)]
+    def pack(self, drawing: Drawing, most: int) -> list[list[Spans]]:
+        """Return each trace in parcels of at most so many spans."""
+        several = [readable(trace, self._limits) for trace in drawing.traces()]
+        return [
+            [Spans(spans[first : first + most]) for first in range(0, len(spans), most)]
+            for spans in several
+        ]
 
     def send(self, parcels: Sequence[Spans]) -> bool:
         """Send one batch."""
@@ -111,9 +112,9 @@ class WireOutlet:
 
         self._exporter, self._wire = exporter, Wire(limits)
 
-    def pack(self, trace: Trace | Drawn, most: int) -> Sequence[Parcel]:
-        """Return a trace in parcels of at most so many spans."""
-        return self._wire.pack(trace, most)
+    def pack(self, drawing: Drawing, most: int) -> Sequence[Sequence[Parcel]]:
+        """Return each trace in parcels of at most so many spans."""
+        return self._wire.pack_all(drawing, most)
 
     def send(self, parcels: Sequence[Any]) -> bool:
         """Send one batch."""

@@ -13,8 +13,6 @@ from tracer.frames import TIMELINE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tracer.analysis.drawn import Drawn
-    from tracer.analysis.spans import Trace
     from tracer.export.messages import Message
     from tracer.export.outlets import Outlet
     from tracer.exporting import Settings
@@ -48,6 +46,8 @@ class Spans:
         self._messages: deque[Message] = deque()
         self._bytes = self._shed = 0
         self._ending = False
+        self.refused = 0
+        """How many timelines could not be read."""
         self._batcher = Batcher(
             outlets,
             delay_s=settings.delay_s,
@@ -88,13 +88,8 @@ class Spans:
     def tally(self) -> dict[str, int]:
         """Return how many traces and spans became what."""
         tally = self._batcher.tally.document()
-        tally["failed_traces"] += self._converter.refused
+        tally["failed_traces"] += self.refused
         return {**tally, "shed_traces": self._shed}
-
-    @property
-    def refused(self) -> int:
-        """How many timelines could not be read."""
-        return self._converter.refused
 
     @property
     def _ending_s(self) -> float:
@@ -127,16 +122,31 @@ class Spans:
         return len(self._messages) >= _TOGETHER or self._bytes > _MOST or self._ending
 
     def _convert(self, timelines: list[tuple[int, bytes]]) -> None:
-        refused = self._converter.refused
-        for trace in self._converter.convert(timelines):
-            self._batcher.put(self._packed(trace))
-        if self._converter.refused != refused:
-            self._told()
+        try:
+            traces = self._packed(timelines)
+        except Exception:  # noqa: BLE001 - one of them is to blame, the others are fine
+            traces = [trace for one in timelines for trace in self._packed_alone(one)]
+        for trace in traces:
+            self._batcher.put(trace)
 
-    def _packed(self, trace: Trace | Drawn) -> list[Item]:
-        pieces = [outlet.pack(trace, self._settings.batch) for outlet in self._outlets]
-        several = list(zip(*pieces, strict=True))
-        return [
-            Item(parcels[0].size, parcels, number == len(several))
-            for number, parcels in enumerate(several, 1)
-        ]
+    def _packed_alone(self, timeline: tuple[int, bytes]) -> list[list[Item]]:
+        try:
+            return self._packed([timeline])
+        except Exception:  # noqa: BLE001 - whatever is wrong with it
+            self.refused += 1
+            self._told()
+            return []
+
+    def _packed(self, timelines: list[tuple[int, bytes]]) -> list[list[Item]]:
+        drawing = self._converter.convert(timelines)
+        outlets = [outlet.pack(drawing, self._settings.batch) for outlet in self._outlets]
+        traces = []
+        for by_outlet in zip(*outlets, strict=True):
+            pieces = list(zip(*by_outlet, strict=True))
+            traces.append(
+                [
+                    Item(parcels[0].size, parcels, number == len(pieces))
+                    for number, parcels in enumerate(pieces, 1)
+                ]
+            )
+        return traces

@@ -10,26 +10,31 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import numpy as np
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
-from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Status
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Status
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as Message
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext
 
-from tracer.analysis.drawn import Drawn
-from tracer.export.prototype import Prototypes
+from tracer.export.filling import fill, fits
+from tracer.export.protobuf import BYTES, field, tag
 from tracer.export.readable import SAMPLED
 from tracer.export.resources import resource_of, scope
+from tracer.export.templates import Templates
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from tracer.analysis.columns import Columns
+    from tracer.analysis.drawer import Drawing
     from tracer.analysis.span_words import Value
     from tracer.analysis.spans import Span, Trace
     from tracer.export.limiting import Limits
 
-_RESOURCE_SPANS: Final = b"\x0a"
-_SCOPE_SPANS: Final = b"\x12"
+_RESOURCE_SPANS: Final = tag(ExportTraceServiceRequest, "resource_spans", BYTES)
+_SCOPE_SPANS: Final = tag(ResourceSpans, "scope_spans", BYTES)
 _MOST_CONSTANTS: Final = 20_000
 
 
@@ -38,7 +43,7 @@ class Packed(NamedTuple):
 
     pid: int
     size: int
-    spans: bytes
+    spans: bytes | memoryview
 
 
 class Wire:
@@ -49,31 +54,47 @@ class Wire:
         self._limits = limits
         self._constants: dict[tuple[object, ...], bytes] = {}
         self._around: dict[int, tuple[bytes, bytes]] = {}
-        self._prototypes = Prototypes(self._append)
+        self._templates = Templates(self._constant)
 
-    def pack(self, trace: Trace | Drawn, most: int) -> list[Packed]:
+    def pack_all(self, drawing: Drawing, most: int) -> list[list[Packed]]:
+        """Return each request's trace in pieces of at most so many spans."""
+        found = {place: self.pack(trace, most) for place, trace in drawing.alone.items()}
+        if drawing.columns is not None:
+            packed = self._pack_columns(drawing.columns, most)
+            found |= zip(drawing.places, packed, strict=True)
+        return [found[place] for place in sorted(found)]
+
+    def pack(self, trace: Trace, most: int) -> list[Packed]:
         """Return a trace in pieces of at most so many spans."""
-        if isinstance(trace, Drawn):
-            whole = len(trace.shape.spans) + len(trace.extras) + 1 <= most
-            if whole and not self._limits.any:
-                content, count = self._prototypes.encode(trace)
-                return [Packed(trace.pid, count, content)]
-            trace = trace.trace()
         return [
             self._pack(trace, trace.spans[first : first + most])
             for first in range(0, len(trace.spans), most)
         ]
 
+    def _pack_columns(self, columns: Columns, most: int) -> list[list[Packed]]:
+        if self._limits.any or not fits(columns):
+            return [self.pack(columns.one(n).trace(), most) for n in range(len(columns.heads))]
+        several = fill(columns, *self._templates.of(columns))
+        sizes = np.diff(columns.spans_from) + np.diff(columns.others_from)
+        return [
+            [Packed(origin.pid, size, content)]
+            if size <= most
+            else self.pack(columns.one(number).trace(), most)
+            for number, (origin, size, content) in enumerate(
+                zip(columns.origins, sizes.tolist(), several, strict=True)
+            )
+        ]
+
     def request(self, batch: Iterable[Packed]) -> bytes:
         """Return an `ExportTraceServiceRequest`."""
-        by_pid: dict[int, list[bytes]] = {}
+        by_pid: dict[int, list[bytes | memoryview]] = {}
         for one in batch:
             by_pid.setdefault(one.pid, []).append(one.spans)
         found = []
         for pid, spans in by_pid.items():
             resource, named = self._around_spans(pid)
-            inner = _field(_SCOPE_SPANS, b"".join((named, *spans)))
-            found.append(_field(_RESOURCE_SPANS, resource + inner))
+            inner = field(_SCOPE_SPANS, b"".join((named, *spans)))
+            found.append(field(_RESOURCE_SPANS, resource + inner))
         return b"".join(found)
 
     def _pack(self, trace: Trace, spans: Sequence[Span]) -> Packed:
@@ -172,13 +193,3 @@ def spans_in(request: Any) -> list[Any]:
         for scoped in resource.scope_spans
         for span in scoped.spans
     ]
-
-
-def _field(tag: bytes, content: bytes) -> bytes:
-    """Return a field of bytes: tag, length as a varint, content."""
-    length, size = len(content), bytearray()
-    while length > 0x7F:  # noqa: PLR2004 - seven bits a byte
-        size.append(length & 0x7F | 0x80)
-        length >>= 7
-    size.append(length)
-    return b"".join((tag, size, content))
