@@ -27,10 +27,10 @@ class Keeper:
         self.names: list[str] = []
         self.frames: list[tuple[int, str]] = []
 
-    def write(self, kind: int, frame: bytes, names: list[str]) -> None:
-        """Keep a frame and the names that came with it."""
+    def write(self, several: list[tuple[int, bytes]], names: list[str]) -> None:
+        """Keep frames and the names that came with them."""
         self.names += names
-        self.frames.append((kind, base64.b64encode(frame).decode()))
+        self.frames += [(kind, base64.b64encode(frame).decode()) for kind, frame in several]
 
     def describe(self, document: dict[str, object]) -> None:
         """Keep what the process says of itself."""

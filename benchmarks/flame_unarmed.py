@@ -32,10 +32,11 @@ class _Counter(Keeper):
         super().__init__()
         self.counted: dict[int, int] = {}
 
-    def write(self, kind: int, frame: bytes, names: list[str]) -> None:
-        """Count a frame."""
-        assert frame or names is not None
-        self.counted[kind] = self.counted.get(kind, 0) + 1
+    def write(self, several: list[tuple[int, bytes]], names: list[str]) -> None:
+        """Count frames."""
+        assert names is not None
+        for kind, _ in several:
+            self.counted[kind] = self.counted.get(kind, 0) + 1
 
 
 def measure(interface: str, count: int) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from tracer import chunks
 from tracer import timeline as t
 from tracer.analysis.attribution import attribute
 from tracer.chunks import TOGETHER, Pulls, sent
-from tracer.marks import HARD_LIMIT, MARK_LIMIT, unpack
+from tracer.frames import closed, decode_timeline
+from tracer.marks import HARD_LIMIT, MARK_LIMIT
 from tracer.scopes import mark, mark_at
 from tracer.timeline import Timeline
 
@@ -90,7 +91,8 @@ def test_of_pieces_that_are_sent_the_last_one_counts(full):
         sent(full)
     assert (len(full), full.folded) == (MARK_LIMIT, 5)
     last_ns = full.last_ns
-    assert unpack(full.finish())[-1][:2] == (t.LAST, last_ns)
+    _, marks = decode_timeline(closed(full, last_ns, (1, 2, None)))
+    assert marks[-1][:2] == (t.LAST, last_ns)
 
 
 def test_beyond_all_limits_what_was_not_written_down_is_nobodys():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import struct
 from array import array
 
 import pytest
@@ -33,7 +34,7 @@ PATHS = st.none() | st.text(st.characters(exclude_characters="\0"), min_size=1)
 @st.composite
 def timelines(draw):
     timeline = Timeline(draw(st.integers(1, 2**63 - 1)), draw(INT64), 0, 0)
-    timeline.connection = draw(UINT64)
+    timeline.connection = draw(st.integers(0, 2**63 - 1))
     timeline.status = draw(st.integers(0, 999))
     timeline.weight = draw(st.floats(1, 1e9))
     timeline.path = draw(PATHS)
@@ -59,6 +60,24 @@ def test_a_timeline_comes_back_as_it_was(timeline, marks, finish_ns, ids):
         assert getattr(head, name) == getattr(timeline, name)
     path = timeline.path and timeline.path.encode("utf-8", "replace").decode("utf-8", "replace")
     assert head.path == path
+
+
+@given(timelines(), MARKS, INT64, st.tuples(UINT64, st.integers(0, 2**128 - 1), st.none() | UINT64))
+def test_a_timeline_is_closed_as_it_is_encoded(timeline, marks, finish_ns, ids):
+    for mark in marks:
+        timeline.append(mark)
+    wanted = frames.encode_timeline(timeline, timeline.packed(), finish_ns, ids)
+    assert frames.closed(timeline, finish_ns, ids) == wanted
+    timeline.append((1, 2, 3, 4))
+    assert not timeline.packed()
+
+
+@pytest.mark.parametrize("status", [2**31, None, "200"])
+def test_a_status_that_is_none_loses_the_record(status):
+    timeline = Timeline(1, 2, 3, 4)
+    timeline.status = status
+    with pytest.raises((struct.error, TypeError, OverflowError)):
+        frames.closed(timeline, 5, (1, 2, None))
 
 
 @given(st.lists(st.tuples(INT64, INT64, INT64, INT64, INT64), max_size=20))

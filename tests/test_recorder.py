@@ -151,7 +151,7 @@ def test_marks_that_cannot_be_encoded_lose_the_record_not_the_request(recorder, 
 
 
 class _Raising(MemorySink):
-    def write(self, kind, frame, names):
+    def write(self, several, names):
         raise OSError("gone")
 
 

@@ -38,9 +38,9 @@ def reader_in(directory):
 def test_frames_and_names_come_out_as_they_went_in(made, tmp_path):
     writer = made()
     writer.describe({"pid": 1})
-    writer.write(1, b"one", ["a", "b\nc"])
-    writer.write(2, b"", [])
-    writer.write(1, b"three", ["\u2028\u0085é"])
+    writer.write([(1, b"one")], ["a", "b\nc"])
+    writer.write([(2, b"")], [])
+    writer.write([(1, b"three")], ["\u2028\u0085é"])
     reader = reader_in(tmp_path)
     assert list(reader.frames()) == [(1, b"one"), (2, b""), (1, b"three")]
     assert list(reader.frames()) == []
@@ -61,7 +61,7 @@ def test_frames_survive_going_around(tmp_path_factory, sizes, every):
     reader, found, sent = None, [], []
     for number, size in enumerate(sizes):
         sent.append((number, bytes([number % 256]) * size))
-        writer.write(*sent[-1], [])
+        writer.write([sent[-1]], [])
         reader = reader or reader_in(directory)
         if number % every == 0:
             found += reader.frames()
@@ -77,7 +77,7 @@ def test_a_full_ring_drops_whole_frames_and_counts_every_one(tmp_path_factory, s
     directory = tmp_path_factory.mktemp("ring")
     writer = RingWriter(directory, SMALL)
     for number, size in enumerate(sizes):
-        writer.write(TIMELINE, b"x" * size, [f"name {number}"])
+        writer.write([(TIMELINE, b"x" * size)], [f"name {number}"])
     reader = reader_in(directory)
     found = []
     while taken := reader.take():
@@ -86,15 +86,15 @@ def test_a_full_ring_drops_whole_frames_and_counts_every_one(tmp_path_factory, s
     assert all(len(one.frame) == sizes[one.number - 1] for one in found)
     assert len(reader.names(0)) == len(sizes), "a dropped frame loses no name"
     reader.release()
-    writer.write(99, b"room again", [])
+    writer.write([(99, b"room again")], [])
     assert list(reader.frames()) == [(99, b"room again")]
     reader.close()
 
 
 def test_a_frame_larger_than_the_ring_is_dropped(made, tmp_path):
     writer = made()
-    writer.write(1, b"x" * SMALL, [])
-    writer.write(1, b"fits", [])
+    writer.write([(1, b"x" * SMALL)], [])
+    writer.write([(1, b"fits")], [])
     reader = reader_in(tmp_path)
     assert reader.dropped == 1
     assert list(reader.frames()) == [(1, b"fits")]
@@ -104,13 +104,13 @@ def test_a_frame_larger_than_the_ring_is_dropped(made, tmp_path):
 def test_a_directory_that_is_gone_records_nothing_and_raises_nothing(tmp_path):
     writer = RingWriter(tmp_path / "gone", SMALL)
     writer.describe({"pid": 1})
-    writer.write(1, b"frame", ["name"])
-    writer.write(1, b"frame", [])
+    writer.write([(1, b"frame")], ["name"])
+    writer.write([(1, b"frame")], [])
 
 
 def test_a_disk_that_cannot_hold_the_ring_records_nothing_and_raises_nothing(tmp_path):
     writer = RingWriter(tmp_path, 1 << 60)
-    writer.write(1, b"frame", ["name"])
+    writer.write([(1, b"frame")], ["name"])
     assert not list(tmp_path.glob("*.ring"))
 
 
@@ -123,7 +123,7 @@ def written(path, place, data):
 def test_names_and_descriptions_of_a_worker_killed_while_writing_are_not_read(made, tmp_path):
     writer = made()
     writer.describe({"pid": 1})
-    writer.write(1, b"frame", ["whole"])
+    writer.write([(1, b"frame")], ["whole"])
     (path,) = tmp_path.glob("*.ring")
     written(path, ring.NAMES + len('"whole"\n'), b'"half a na')
     written(path, ring.DESCRIPTIONS, b'{"pid": 2')
@@ -137,7 +137,7 @@ def test_a_process_may_describe_itself_again(made, tmp_path):
     writer = made()
     for number in range(5):
         writer.describe({"number": number, "text": "x" * number * 100})
-        writer.write(1, b"", [])
+        writer.write([(1, b"")], [])
         reader = reader_in(tmp_path)
         assert reader.description()["number"] == number
         reader.close()
@@ -149,9 +149,9 @@ def test_a_process_may_describe_itself_again(made, tmp_path):
 
 def test_more_names_than_fit_cost_timelines_that_are_counted(made, tmp_path):
     writer = made()
-    writer.write(TIMELINE, b"one", ["a"])
-    writer.write(TIMELINE, b"two", ["b" * ring.NAMES_SIZE])
-    writer.write(TIMELINE, b"three", [])
+    writer.write([(TIMELINE, b"one")], ["a"])
+    writer.write([(TIMELINE, b"two")], ["b" * ring.NAMES_SIZE])
+    writer.write([(TIMELINE, b"three")], [])
     reader = reader_in(tmp_path)
     assert [one.frame for one in reader.take()] == [b"one"]
     assert reader.counters() == (3, 3, 1)
@@ -160,7 +160,7 @@ def test_more_names_than_fit_cost_timelines_that_are_counted(made, tmp_path):
 
 @pytest.mark.parametrize("text", ["nonsense\n", "[1]\n", "\udcff"])
 def test_garbage_among_the_names_is_refused(made, tmp_path, text):
-    made().write(1, b"frame", ["whole"])
+    made().write([(1, b"frame")], ["whole"])
     (path,) = tmp_path.glob("*.ring")
     garbage = text.encode(errors="surrogateescape").ljust(len('"whole"'), b"!") + b"\n"
     written(path, ring.NAMES, garbage)
@@ -176,12 +176,12 @@ def test_a_forked_child_writes_a_ring_of_its_own(tmp_path):
         from pathlib import Path
         from tracer.ring import RingWriter
         writer = RingWriter(Path(sys.argv[1]), 4096)
-        writer.write(1, b"parent", [])
+        writer.write([(1, b"parent")], [])
         if os.fork() == 0:
-            writer.write(1, b"child", [])
+            writer.write([(1, b"child")], [])
             os._exit(0)
         os.wait()
-        writer.write(1, b"parent", [])
+        writer.write([(1, b"parent")], [])
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(code), tmp_path], check=True)
     readers = [RingReader(path) for path in tmp_path.glob("*.ring")]
@@ -209,13 +209,13 @@ def test_a_reader_elsewhere_sees_every_frame_while_the_writer_goes_on(tmp_path, 
     """
     wanted = 20_000
     writer = RingWriter(tmp_path, capacity)
-    writer.write(TIMELINE, struct.pack("<Q", 0), [])
+    writer.write([(TIMELINE, struct.pack("<Q", 0))], [])
     (path,) = tmp_path.glob("*.ring")
     command = [sys.executable, "-c", textwrap.dedent(code), path, str(wanted)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as reading:
         for number in range(1, wanted):
             frame = struct.pack("<Q", number) + bytes([number % 256]) * (number % 300)
-            writer.write(TIMELINE, frame, [])
+            writer.write([(TIMELINE, frame)], [])
         dropped, *found = map(int, reading.communicate(timeout=60)[0].split())
     assert len(found) + dropped == wanted
     assert not (complete and dropped)
@@ -227,7 +227,7 @@ def test_a_written_frame_is_seen_only_when_it_is_whole(made, tmp_path, monkeypat
     """The head moves last: until then a reader finds nothing new."""
     monkeypatch.setattr("tracer.ring.RingMemory", PureRingMemory)
     writer = made()
-    writer.write(1, b"first", [])
+    writer.write([(1, b"first")], [])
     reader = reader_in(tmp_path)
     assert list(reader.frames()) == [(1, b"first")]
     seen = []
@@ -245,7 +245,7 @@ def test_a_written_frame_is_seen_only_when_it_is_whole(made, tmp_path, monkeypat
             self.words[place] = value
 
     writer._ring.words = Watched(writer._ring.words)
-    writer.write(2, b"second", [])
+    writer.write([(2, b"second")], [])
     assert seen == [[]]
     assert list(reader.frames()) == [(2, b"second")]
     reader.close()
@@ -254,7 +254,7 @@ def test_a_written_frame_is_seen_only_when_it_is_whole(made, tmp_path, monkeypat
 def test_nothing_counts_as_read_before_it_is_released(made, tmp_path):
     writer = made()
     for number in range(3):
-        writer.write(TIMELINE, b"%d" % number, [])
+        writer.write([(TIMELINE, b"%d" % number)], [])
     for _ in range(2):
         reader = reader_in(tmp_path)
         assert [one.number for one in reader.take()] == [1, 2, 3]
@@ -269,7 +269,7 @@ def test_nothing_counts_as_read_before_it_is_released(made, tmp_path):
 def test_timelines_alone_are_numbered(made, tmp_path):
     writer = made()
     for kind in (TIMELINE, OCCUPANCY, TIMELINE, 9):
-        writer.write(kind, b"x", [])
+        writer.write([(kind, b"x")], [])
     taken = reader_in(tmp_path).take()
     assert [(one.kind, one.number) for one in taken] == [
         (TIMELINE, 1), (OCCUPANCY, 0), (TIMELINE, 2), (9, 0)
@@ -281,12 +281,12 @@ def test_a_truncated_ring_is_followed_by_another_that_goes_on_counting(made, tmp
     writer = made(1 << 20)
     writer.describe({"pid": 1})
     for number in range(500):
-        writer.write(TIMELINE, b"x" * 1000, [f"name {number}"])
+        writer.write([(TIMELINE, b"x" * 1000)], [f"name {number}"])
     writer.count(array("Q", [700, 1]))
     first = tmp_path / writer._path.name
     os.truncate(first, size)
     writer.count(array("Q", [701, 1]))
-    writer.write(TIMELINE, b"after", ["new"])
+    writer.write([(TIMELINE, b"after")], ["new"])
     assert writer._path != first
     reader = RingReader(writer._path)
     assert [(one.number, one.frame) for one in reader.take()] == [(501, b"after")]
@@ -298,11 +298,11 @@ def test_a_truncated_ring_is_followed_by_another_that_goes_on_counting(made, tmp
 
 def test_a_reader_may_ask_for_another_ring(made, tmp_path):
     writer = made()
-    writer.write(TIMELINE, b"one", ["a"])
+    writer.write([(TIMELINE, b"one")], ["a"])
     first = reader_in(tmp_path)
     first.ask_for_another()
-    writer.write(TIMELINE, b"two", [])
-    writer.write(TIMELINE, b"three", [])
+    writer.write([(TIMELINE, b"two")], [])
+    writer.write([(TIMELINE, b"three")], [])
     second = RingReader(writer._path)
     assert [one.number for one in first.take()] == [1, 2]
     assert [one.number for one in second.take()] == [3]
@@ -311,10 +311,10 @@ def test_a_reader_may_ask_for_another_ring(made, tmp_path):
 
 def test_a_full_ring_that_was_removed_is_followed_by_another(made, tmp_path):
     writer = made()
-    writer.write(TIMELINE, b"one", [])
+    writer.write([(TIMELINE, b"one")], [])
     writer._path.unlink()
     for _ in range(20):
-        writer.write(TIMELINE, b"x" * 1000, [])
+        writer.write([(TIMELINE, b"x" * 1000)], [])
     reader = reader_in(tmp_path)
     taken = reader.take()
     assert reader.counters().sent == 21
@@ -325,12 +325,12 @@ def test_a_full_ring_that_was_removed_is_followed_by_another(made, tmp_path):
 def test_a_removed_ring_that_nobody_reads_is_missed_before_it_is_full(made, tmp_path, monkeypatch):
     monkeypatch.setattr("tracer.ring.RingMemory", PureRingMemory)
     writer = made(1 << 20)
-    writer.write(TIMELINE, b"one", [])
+    writer.write([(TIMELINE, b"one")], [])
     writer._path.unlink()
-    writer.write(TIMELINE, b"lost", [])
+    writer.write([(TIMELINE, b"lost")], [])
     monkeypatch.setattr("tracer.ring_memory._NEGLECT_NS", -1)
-    writer.write(TIMELINE, b"lost", [])
-    writer.write(TIMELINE, b"four", [])
+    writer.write([(TIMELINE, b"lost")], [])
+    writer.write([(TIMELINE, b"four")], [])
     reader = reader_in(tmp_path)
     assert [one.number for one in reader.take()] == [4]
     assert reader.counters() == (4, 4, 4)
@@ -338,22 +338,22 @@ def test_a_removed_ring_that_nobody_reads_is_missed_before_it_is_full(made, tmp_
 
 def test_a_ring_that_is_read_is_not_looked_after(made, tmp_path, monkeypatch):
     writer = made(1 << 20)
-    writer.write(TIMELINE, b"one", [])
+    writer.write([(TIMELINE, b"one")], [])
     reader = reader_in(tmp_path)
     list(reader.frames())
     looked = []
     monkeypatch.setattr(writer, "_look_after", lambda: looked.append(1))
-    writer.write(TIMELINE, b"two", [])
+    writer.write([(TIMELINE, b"two")], [])
     assert looked == []
 
 
 def test_a_ring_that_could_not_be_made_is_made_later_and_its_numbers_tell(tmp_path):
     writer = RingWriter(tmp_path / "late", SMALL)
     for name in "abc":
-        writer.write(TIMELINE, b"x", [name])
+        writer.write([(TIMELINE, b"x")], [name])
     (tmp_path / "late").mkdir()
     writer._next_try = 0.0
-    writer.write(TIMELINE, b"x", [])
+    writer.write([(TIMELINE, b"x")], [])
     reader = reader_in(tmp_path / "late")
     assert [one.number for one in reader.take()] == [4]
     assert reader.names(0) == ["a", "b", "c"]
@@ -362,7 +362,7 @@ def test_a_ring_that_could_not_be_made_is_made_later_and_its_numbers_tell(tmp_pa
 def test_a_ring_is_its_users_alone(made, tmp_path):
     before = os.umask(0)
     try:
-        made().write(TIMELINE, b"x", [])
+        made().write([(TIMELINE, b"x")], [])
     finally:
         os.umask(before)
     assert [stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()] == [0o600]
@@ -374,10 +374,10 @@ def test_a_writer_whose_descriptors_were_all_closed_goes_on(tmp_path):
         from pathlib import Path
         from tracer.ring import RingWriter
         writer = RingWriter(Path(sys.argv[1]), 4096)
-        writer.write(1, b"one", ["a"])
+        writer.write([(1, b"one")], ["a"])
         os.closerange(3, 256)
         mine = os.open(sys.argv[2], os.O_CREAT | os.O_RDWR)
-        writer.write(1, b"two", ["b"])
+        writer.write([(1, b"two")], ["b"])
         writer.describe({"pid": 1})
     """
     mine = tmp_path / "mine"
@@ -393,15 +393,15 @@ def test_a_writer_whose_descriptors_were_all_closed_goes_on(tmp_path):
 def test_a_ring_that_can_no_longer_be_looked_for_is_kept(made, tmp_path, monkeypatch):
     """A worker that gave root up can't enter the directory any more."""
     writer = made()
-    writer.write(TIMELINE, b"one", [])
+    writer.write([(TIMELINE, b"one")], [])
 
     def refused(_path):
         raise PermissionError
 
     monkeypatch.setattr("pathlib.Path.stat", refused)
     monkeypatch.setattr(ring_module, "_SHORTEST_PAUSE_S", 0.0)
-    writer.write(TIMELINE, b"two", [])
-    writer.write(TIMELINE, b"three", [])
+    writer.write([(TIMELINE, b"two")], [])
+    writer.write([(TIMELINE, b"three")], [])
     monkeypatch.undo()
     assert [one.number for one in reader_in(tmp_path).take()] == [1, 2, 3]
 
@@ -416,7 +416,7 @@ def test_of_threads_that_begin_at_once_none_loses_its_timeline(tmp_path):
         begin.wait()
         writer.count(array("Q", [number]))
         with lock:
-            writer.write(TIMELINE, b"%d" % number, [])
+            writer.write([(TIMELINE, b"%d" % number)], [])
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
     for thread in threads:

@@ -136,7 +136,7 @@ def test_random_damage_of_a_real_ring_is_read_or_refused(tmp_path):
     writer = RingWriter(tmp_path, SMALL)
     writer.describe({"pid": 1})
     for number in range(40):
-        writer.write(number, bytes(range(number)), [f"name {number}"])
+        writer.write([(number, bytes(range(number)))], [f"name {number}"])
     (path,) = tmp_path.glob("*.ring")
     whole, used = path.read_bytes(), (ring.DESCRIPTIONS, ring.NAMES, ring.FRAMES)
     places = random.Random(7)
@@ -151,7 +151,7 @@ def test_random_damage_of_a_real_ring_is_read_or_refused(tmp_path):
 
 @pytest.mark.parametrize("size", [0, 1, 100, 4096, 300_000, ring.FRAMES, ring.FRAMES + 50])
 def test_a_ring_cut_short_under_its_reader_is_refused(tmp_path, size):
-    RingWriter(tmp_path, SMALL).write(1, b"x" * 100, ["name"])
+    RingWriter(tmp_path, SMALL).write([(1, b"x" * 100)], ["name"])
     (path,) = tmp_path.glob("*.ring")
     reader = RingReader(path)
     os.truncate(path, size)

@@ -10,17 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tracer.frames import TIMELINE
 from tracer.ring_layout import CAPACITY, FRAMES, PAGE, SENT, TAIL, WANTED, WRITTEN
 from tracer.ring_memory import DROPPED, LEAVE, TAKEN, UNREAD, PureRingMemory, RingMemory
 
 SMALL = PAGE
 COUNTS = array("Q", [3, 1, 4])
 BOTH = [PureRingMemory] if RingMemory is PureRingMemory else [PureRingMemory, RingMemory]
+LENGTHS = st.lists(st.tuples(st.integers(1, 3), st.integers(0, 3 * SMALL // 4)), max_size=4)
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.just("put"), st.integers(1, 3), st.integers(0, 3 * SMALL // 4), st.booleans()),
-        st.tuples(st.just("skip"), st.just(1), st.just(0), st.booleans()),
-        st.tuples(st.just("read"), st.just(0), st.just(0), st.just(0)),
+        st.tuples(st.just("put"), LENGTHS),
+        st.tuples(st.just("skip"), st.just(())),
+        st.tuples(st.just("read"), st.just(())),
     ),
     max_size=40,
 )
@@ -30,13 +32,13 @@ def run(kind, steps):
     memory = mmap.mmap(-1, FRAMES + SMALL)
     ring, answers, number = kind(memory, SMALL, 7, 5), [], 7
     words = memoryview(memory).cast("Q")
-    for what, code, length, timeline in steps:
+    for what, lengths in steps:
         if what == "read":
             words[TAIL] = ring.head
             continue
-        number += timeline
-        frame = bytes(n % 251 for n in range(length)) if what == "put" else None
-        answers.append(ring.put(code, frame, number if timeline else 0, COUNTS))
+        several = [(code, bytes(n % 251 for n in range(length))) for code, length in lengths]
+        number += sum(code == TIMELINE for code, _ in several)
+        answers.append(ring.put(several if what == "put" else None, number, COUNTS))
     return bytes(memory), answers, ring.head, ring.written
 
 
@@ -51,22 +53,22 @@ def test_what_is_put_is_counted_and_what_does_not_fit_is_not_written(kind):
     memory = mmap.mmap(-1, FRAMES + SMALL)
     words = memoryview(memory).cast("Q")
     ring = kind(memory, SMALL, 0, 0)
-    assert ring.put(1, b"x" * 100, 1, COUNTS) == TAKEN
-    assert ring.put(1, b"x" * SMALL, 2, COUNTS) == DROPPED
-    assert ring.put(1, None, 3, COUNTS) == DROPPED
+    assert ring.put([(1, b"x" * 100)], 1, COUNTS) == TAKEN
+    assert ring.put([(1, b"x" * SMALL)], 2, COUNTS) == DROPPED
+    assert ring.put(None, 3, COUNTS) == DROPPED
     assert (words[SENT], words[WRITTEN]) == (3, 1)
     words[WANTED] = 1
-    assert ring.put(1, b"x", 4, COUNTS) == LEAVE
+    assert ring.put([(1, b"x")], 4, COUNTS) == LEAVE
 
 
 def test_a_ring_that_nobody_reads_is_noticed_after_a_second():
     memories = [mmap.mmap(-1, FRAMES + SMALL) for _ in BOTH]
     rings = [kind(one, SMALL, 0, 0) for kind, one in zip(BOTH, memories, strict=True)]
     time.sleep(1.01)
-    assert [ring.put(1, b"x", 1, COUNTS) for ring in rings] == [UNREAD] * len(BOTH)
+    assert [ring.put([(1, b"x")], 1, COUNTS) for ring in rings] == [UNREAD] * len(BOTH)
     for memory, ring in zip(memories, rings, strict=True):
         memoryview(memory).cast("Q")[TAIL] = ring.head
-    assert [ring.put(1, b"x", 2, COUNTS) for ring in rings] == [TAKEN] * len(BOTH)
+    assert [ring.put([(1, b"x")], 2, COUNTS) for ring in rings] == [TAKEN] * len(BOTH)
 
 
 @pytest.mark.parametrize("kind", BOTH)
@@ -78,7 +80,7 @@ def test_memory_that_is_there_no_more_is_an_error_and_no_signal(kind, tmp_path):
         ring = kind(memory, CAPACITY, 0, 0)
         file.truncate(0)
         with pytest.raises(OSError, match=r"."):
-            ring.put(1, b"x", 1, COUNTS)
+            ring.put([(1, b"x")], 1, COUNTS)
         with pytest.raises(OSError, match=r"."):
             ring.touch(0, 8)
 

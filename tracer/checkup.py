@@ -25,7 +25,7 @@ _TIMEOUT_S: Final = 60.0
 class _Nowhere:
     largest = 0
 
-    def write(self, kind: int, frame: bytes, names: list[str]) -> None:
+    def write(self, several: list[tuple[int, bytes]], names: list[str]) -> None:
         """Take nothing."""
 
     def describe(self, document: dict[str, object]) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tracer import stackframes
+from tracer.accelerator import native
 from tracer.marks import BUSY_INTS, MARK_INTS, unpack
 
 if TYPE_CHECKING:
@@ -28,7 +29,12 @@ KEPT: Final = ("rate", "parent", "slow", "error")
 """Why a request is recorded; a frame says which by its place."""
 RATE, PARENT, SLOW, ERROR = range(len(KEPT))
 
+Ids = tuple[int, int, int | None]
+"""Of the request, its trace, and the caller's span."""
+
 _HEADER: Final = struct.Struct("<Qqq4QdQi9I3I?B2xI")
+if native is not None:
+    native.frame_layout(_HEADER.size)
 
 
 class FrameError(ValueError):
@@ -87,19 +93,28 @@ class Busy:
     name: int
 
 
+def closed(timeline: Timeline, finish_ns: int, ids: Ids) -> bytes:
+    """Return the frame of a timeline, which takes no more marks from now on."""
+    timeline.children = []
+    if native is None:
+        return encode_timeline(timeline, timeline.finish(), finish_ns, ids)
+    path = _padded(timeline.path) if timeline.path else b""
+    frame: bytes = timeline.frame(finish_ns, timeline.status, path, *ids)
+    return frame
+
+
 def encode_timeline(
     timeline: Timeline,
     packed: bytes,
     finish_ns: int,
-    ids: tuple[int, int, int | None],
+    ids: Ids,
 ) -> bytes:
     """Return the frame of a finished timeline.
 
     `packed` are its marks, `ids` request, trace and parent span id.
     """
     request_id, trace_id, parent = ids
-    path = timeline.path.encode("utf-8", "replace") if timeline.path else b""
-    path += b"\0" * (-len(path) % 8)
+    path = _padded(timeline.path) if timeline.path else b""
     header = _HEADER.pack(
         timeline.sequence,
         timeline.start_ns,
@@ -128,6 +143,11 @@ def encode_timeline(
         timeline.endpoint,
     )
     return header + path + packed
+
+
+def _padded(path: str) -> bytes:
+    content = path.encode("utf-8", "replace")
+    return content + b"\0" * (-len(content) % 8)
 
 
 def is_whole(kind: int, frame: bytes) -> bool:

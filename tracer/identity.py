@@ -9,12 +9,9 @@ from typing import TYPE_CHECKING, Any
 from tracer.traceparent import parse_traceparent
 
 if TYPE_CHECKING:
+    from tracer.frames import Ids
     from tracer.sampling import ReadHeaders
     from tracer.timeline import Timeline
-
-Ids = tuple[int, int, int | None]
-"""Of the request, its trace, and the caller's span."""
-
 
 def head_of(timeline: Timeline) -> Any:
     """Return the server's own object for a request's head, as lent to us, or None."""

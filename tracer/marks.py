@@ -32,7 +32,7 @@ HARD_LIMIT: Final = 60_000
 
 
 class PureMarks:
-    """The marks of one request, append-only; `append` takes one.
+    """The marks of one request, append-only; `append` takes one. And the head of its frame.
 
     `append` is the bound method of a list that holds the marks' integers one after the
     other: as quick as appending tuples, half the price to encode, and nothing for the
@@ -45,12 +45,25 @@ class PureMarks:
         "_numbers",
         "after",
         "append",
+        "connection",
+        "endpoint",
         "entered",
+        "error_type",
         "folded",
         "handing",
+        "http",
+        "interface",
+        "kept",
         "last_ns",
+        "loop",
+        "method",
+        "outcome",
+        "route",
         "sequence",
+        "server",
+        "start_ns",
         "view",
+        "weight",
     )
 
     def __init__(self) -> None:
@@ -58,13 +71,12 @@ class PureMarks:
         self._numbers: list[int] = []
         self.append: Callable[[Mark], None] = self._numbers.extend
         self._depths: dict[int, int] | None = None
-        self.after = 0
         self.entered: Callable[[Callable[[], Any]], Any] | None = None
-        self.folded = 0
-        self.handing = 0
-        self.last_ns = 0
-        self.sequence = 0
-        self.view = 0
+        self.after = self.folded = self.handing = self.last_ns = 0
+        self.sequence = self.start_ns = self.connection = 0
+        self.server = self.interface = self.loop = self.http = self.endpoint = 0
+        self.method = self.route = self.view = self.outcome = self.error_type = self.kept = 0
+        self.weight = 1.0
 
     def __len__(self) -> int:
         """Return how many marks there are."""

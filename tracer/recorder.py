@@ -148,21 +148,20 @@ class Recorder:
                 self.answered()
                 self._show()
                 return
-            packed = timeline.finish()
             if not self.record_paths:
                 timeline.path = None
             ids = identify(timeline)
-            frame = frames.encode_timeline(timeline, packed, finish_ns, ids)
+            frame = frames.closed(timeline, finish_ns, ids)
             if self.threads.met():
                 self._described = None
             if not self.reached:
                 self.answered()
             more = stacks(ids[0], self.sink.largest) if stacks is not None else b""
+            several = [(frames.TIMELINE, frame)]
+            if more:
+                several.append((frames.STACKS, more))
             with self._lock:
-                self._flush_occupancy()
-                self._send(frames.TIMELINE, frame)
-                if more:
-                    self._send(frames.STACKS, more)
+                self._send(several)
         except Exception:
             self.problem("recorder:close", "refused", "a finished timeline was lost")
             if not self._complained:
@@ -202,7 +201,7 @@ class Recorder:
         self.log(entry)
         if len(self.busy) >= _OCCUPANCY_BATCH and self._lock.acquire(blocking=False):
             try:
-                self._flush_occupancy()
+                self._send([])
             finally:
                 self._lock.release()
 
@@ -250,14 +249,13 @@ class Recorder:
         if self.arming is not None:
             self.arming.after_fork()
 
-    def _flush_occupancy(self) -> None:
+    def _send(self, several: list[tuple[int, bytes]]) -> None:
+        """Hand over frames, and before them who held which thread until now."""
         if len(self.busy):
-            self._send(frames.OCCUPANCY, self.busy.take())
-
-    def _send(self, kind: int, frame: bytes) -> None:
+            several.insert(0, (frames.OCCUPANCY, self.busy.take()))
         if self._described != len(self.problems):
             self._describe()
-        self.sink.write(kind, frame, self._naming.take())
+        self.sink.write(several, self._naming.take())
 
     def _describe(self) -> None:
         state = len(self.problems)

@@ -99,29 +99,30 @@ class RingWriter:
         if self._ring is None and self._prepare is None:
             self._make()
 
-    def write(self, kind: int, frame: bytes, names: list[str]) -> None:
-        """Append a frame, or drop it where there is no room; a timeline is counted."""
+    def write(self, several: list[tuple[int, bytes]], names: list[str]) -> None:
+        """Append frames, or drop those there is no room for; timelines are counted."""
         if os.getpid() != self._pid:
             self._here()
-        number = 0
-        if kind == TIMELINE:
-            self._sent = number = self._sent + 1
+        before = self._sent
+        for kind, _ in several:
+            if kind == TIMELINE:
+                self._sent += 1
         if names:
             self._texts += names
         for _ in range(2):  # a ring that was truncated is followed by another one
-            if self._ring is None and (number or self._prepare is None):
+            if self._ring is None and (self._sent > before or self._prepare is None):
                 self._make()
             ring = self._ring
-            if ring is None or self._put(ring, kind, frame, number):
+            if ring is None or self._put(ring, several):
                 return
 
-    def _put(self, ring: RingMemory, kind: int, frame: bytes, number: int) -> bool:
-        """Write or drop a frame; False where the ring is there no more."""
+    def _put(self, ring: RingMemory, several: list[tuple[int, bytes]]) -> bool:
+        """Write frames or drop them; False where the ring is there no more."""
         try:
             if self._told < len(self._texts):
                 self._write_names(ring)
-            given = frame if self._told == len(self._texts) else None
-            answer = ring.put(kind, given, number, self._counts)
+            given = several if self._told == len(self._texts) else None
+            answer = ring.put(given, self._sent, self._counts)
         except OSError:
             self._let_go()
             return False

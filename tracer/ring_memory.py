@@ -1,4 +1,4 @@
-"""The mapped memory of a worker's ring: takes a frame where there is room for it.
+"""The mapped memory of a worker's ring: takes frames where there is room for them.
 
 In C where the accelerator is there; what stands here is the same in Python.
 """
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from tracer.accelerator import native
 from tracer.clock import now
+from tracer.frames import TIMELINE
 from tracer.ring_layout import (
     ALIGN,
     FRAME,
@@ -55,16 +56,15 @@ class PureRingMemory:
         self._guarded = True
         self._read_ns = now()
 
-    def put(self, kind: int, frame: bytes | None, number: int, counts: array[int]) -> int:
-        """Write a frame and move the head; without a frame a timeline is only counted.
+    def put(self, frames: list[tuple[int, bytes]] | None, sent: int, counts: array[int]) -> int:
+        """Write frames `(kind, content)` and move the head; without any, timelines are counted.
 
-        `number` is 0 for what is no timeline. Raise `OSError` where the memory is there no more.
+        `sent` is the number of the last timeline. Raise `OSError` where the memory is there no
+        more: then the reader finds none of them.
         """
-        words, fits = self.words, False
-        if number:
-            self.sent = number
-        if frame is not None:
-            fits = self._append(kind, frame, number)
+        words = self.words
+        self.sent = sent
+        fits = frames is not None and self._append_all(frames, sent)
         self.show(counts)
         words[HEAD] = self.head
         words[SENT] = self.sent
@@ -74,6 +74,19 @@ class PureRingMemory:
         if not fits:
             return DROPPED
         return UNREAD if now() - self._read_ns > _NEGLECT_NS else TAKEN
+
+    def _append_all(self, frames: list[tuple[int, bytes]], sent: int) -> bool:
+        before = self.head, self.written
+        number = sent - sum(kind == TIMELINE for kind, _ in frames)
+        fits = True
+        try:
+            for kind, frame in frames:
+                number += kind == TIMELINE
+                fits &= self._append(kind, frame, number if kind == TIMELINE else 0)
+        except BaseException:
+            self.head, self.written = before
+            raise
+        return fits
 
     def _append(self, kind: int, frame: bytes, number: int) -> bool:
         memory, length = self._memory, len(frame)
@@ -120,5 +133,5 @@ else:
     RingMemory = native.RingMemory
     native.ring_layout(
         FRAMES, FRAME.size, ALIGN, PAGE, HEAD, SENT, WRITTEN, TAIL, WANTED, REQUESTS, WRAP,
-        TAKEN, DROPPED, UNREAD, LEAVE, _NEGLECT_NS,
+        TAKEN, DROPPED, UNREAD, LEAVE, _NEGLECT_NS, TIMELINE,
     )  # fmt: skip

@@ -14,8 +14,8 @@ class Sink(Protocol):
     largest: int
     """A frame of more bytes is dropped."""
 
-    def write(self, kind: int, frame: bytes, names: list[str]) -> None:
-        """Take one frame and the names that were given out since the last one."""
+    def write(self, several: list[tuple[int, bytes]], names: list[str]) -> None:
+        """Take frames `(kind, content)` and the names that were given out since the last ones."""
 
     def describe(self, document: dict[str, object]) -> None:
         """Take what is known of this process."""

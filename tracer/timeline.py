@@ -92,7 +92,7 @@ ROOT: Final = 0
 if native is not None:
     _steps = (ENTER, EXIT, STEP, YIELD, DONE)
     _hops = (SUBMIT, SUBMITTED, RUN, RUN_ON, RAN, NOTIFIED, READY, HOP, HOP_END)
-    native.codes(*_steps, *_hops, MARK_LIMIT, HARD_LIMIT)
+    native.codes(*_steps, *_hops, LAST, MARK_LIMIT, HARD_LIMIT)
 
 
 class Timeline(Marks):
@@ -100,25 +100,12 @@ class Timeline(Marks):
 
     __slots__ = (
         "children",
-        "connection",
-        "endpoint",
-        "error_type",
-        "http",
         "ids",
-        "interface",
-        "kept",
-        "loop",
-        "method",
-        "outcome",
         "path",
         "read_headers",
-        "route",
-        "server",
-        "start_ns",
         "status",
         "streams",
         "verdict",
-        "weight",
     )
 
     def __init__(self, sequence: int, start_ns: int, server: int, interface: int) -> None:
@@ -131,19 +118,9 @@ class Timeline(Marks):
         self.ids: Iterator[int] = itertools.count(1)
         self.children: list[tuple[Any, int]] = []
         self.read_headers: Callable[[], dict[str, str]] | None = None
-        self.connection = 0
-        self.loop = 0
-        self.http = 0
-        self.method = 0
         self.path: str | None = None
-        self.route = 0
         self.status = 0
-        self.outcome = 0
-        self.error_type = 0
         self.streams = 0
-        self.weight = 1.0
-        self.kept = 0
-        self.endpoint = 0
         self.verdict: Any = None
 
     if TYPE_CHECKING or native is None:

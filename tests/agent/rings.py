@@ -38,7 +38,7 @@ def send(writer, count=1, first=1):
         for mark in ((STEP, 1_000, 1, ROOT), (LAST, 1_500, 1, 0), (DONE, 1_600, 1, 0)):
             timeline.append(mark)
         frame = frames.encode_timeline(timeline, timeline.finish(), 1_700, (number, 1, None))
-        writer.write(frames.TIMELINE, frame, ["wsgi"] if number == 1 else [])
+        writer.write([(frames.TIMELINE, frame)], ["wsgi"] if number == 1 else [])
 
 
 def recorded(path):

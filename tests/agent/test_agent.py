@@ -153,8 +153,8 @@ def test_a_recording_that_cannot_be_written_for_a_while_costs_nothing(bench, mon
 def test_damaged_frames_are_dropped_timelines(bench):
     writer = writer_in(bench.directory)
     send(writer, 3)
-    writer.write(frames.TIMELINE, b"nonsense", [])
-    writer.write(frames.OCCUPANCY, b"nonsense", [])
+    writer.write([(frames.TIMELINE, b"nonsense")], [])
+    writer.write([(frames.OCCUPANCY, b"nonsense")], [])
     send(writer, 3, 5)
     assert bench.end() == ([1, 2, 3, 5, 6, 7], 1)
 

@@ -426,7 +426,7 @@ def test_much_at_once_leaves_the_agent_small(path):
         for _ in range(2):
             for writer in writers:
                 for _number in range(60):
-                    writer.write(2, os.urandom(40) * 3_000, [])
+                    writer.write([(2, os.urandom(40) * 3_000)], [])
             session.sync()
         (pid,) = agents_of(path)
         peak = int(Path(f"/proc/{pid}/status").read_text().split("VmHWM:")[1].split()[0])

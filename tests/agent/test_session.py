@@ -46,7 +46,7 @@ def write(writer, count=1, names=("wsgi",)):
         for mark in ((STEP, 1_000, 1, ROOT_TRACK), (LAST, 1_500, 1, 0), (DONE, 1_600, 1, 0)):
             timeline.append(mark)
         frame = frames.encode_timeline(timeline, timeline.finish(), 1_700, (number, 1, None))
-        writer.write(frames.TIMELINE, frame, list(names) if number == 0 else [])
+        writer.write([(frames.TIMELINE, frame)], list(names) if number == 0 else [])
 
 
 def count(path):
@@ -190,9 +190,9 @@ def test_garbage_in_the_ring_directory_hinders_no_other_worker(path):
 def test_a_frame_of_nonsense_costs_only_itself(path, frame):
     with open_session(path) as session:
         writer, _ = ring_of(session)
-        writer.write(frames.TIMELINE, frame, ["wsgi"])
-        writer.write(frames.OCCUPANCY, frame, [])
-        writer.write(77, frame, [])
+        writer.write([(frames.TIMELINE, frame)], ["wsgi"])
+        writer.write([(frames.OCCUPANCY, frame)], [])
+        writer.write([(77, frame)], [])
         write(writer, 2, names=())
         session.sync()
         assert len(requests_in(path)) == 2
@@ -202,7 +202,7 @@ def test_what_a_full_ring_dropped_is_counted(path):
     with open_session(path) as session:
         writer, _ = ring_of(session)
         for _ in range(3):
-            writer.write(frames.TIMELINE, b"x" * (1 << 20), [])
+            writer.write([(frames.TIMELINE, b"x" * (1 << 20))], [])
         session.sync()
         with Recording(path) as recording:
             assert recording.dropped == 3

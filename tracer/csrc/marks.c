@@ -1,7 +1,7 @@
 #include "native.h"
 
 int64_t ENTER, EXIT, STEP, YIELD, DONE, SUBMIT, SUBMITTED, RUN, RUN_ON, RAN, NOTIFIED, READY;
-int64_t HOP, HOP_END;
+int64_t HOP, HOP_END, LAST;
 int64_t MARK_LIMIT = INT64_MAX, HARD_LIMIT = INT64_MAX;
 
 bool
@@ -137,7 +137,7 @@ marks_packed(PyObject *self, PyObject *Py_UNUSED(unused))
     return column_bytes(&((Marks *)self)->column);
 }
 
-static PyObject *
+PyObject *
 marks_drop(PyObject *self, PyObject *Py_UNUSED(unused))
 {
     ((Marks *)self)->closed = 1;
@@ -197,10 +197,21 @@ marks_length(PyObject *self)
     return ((Marks *)self)->column.used / MARK_INTS;
 }
 
+static PyObject *
+marks_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(names))
+{
+    Marks *marks = (Marks *)type->tp_alloc(type, 0);
+    if (marks != NULL) {
+        marks->weight = 1.0;
+    }
+    return (PyObject *)marks;
+}
+
 static PyMethodDef marks_methods[] = {
     {"append", marks_append, METH_O, "Take one mark `(code, t_ns, thread, value)`."},
     {"packed", marks_packed, METH_NOARGS, "Return the marks' integers, eight bytes each."},
     {"longest", marks_longest, METH_VARARGS, "Return whose own code ran longest in between."},
+    {"frame", marks_frame, METH_VARARGS, "Return the request's frame, and take no more marks."},
     {"drop", marks_drop, METH_NOARGS, "Forget all marks and take no more."},
     {NULL, NULL, 0, NULL},
 };
@@ -212,6 +223,19 @@ static PyMemberDef marks_members[] = {
     {"last_ns", T_LONGLONG, offsetof(Marks, last_ns), 0, NULL},
     {"after", T_LONGLONG, offsetof(Marks, after), 0, NULL},
     {"handing", T_LONGLONG, offsetof(Marks, handing), 0, NULL},
+    {"start_ns", T_LONGLONG, offsetof(Marks, start_ns), 0, NULL},
+    {"connection", T_LONGLONG, offsetof(Marks, connection), 0, NULL},
+    {"server", T_LONGLONG, offsetof(Marks, server), 0, NULL},
+    {"interface", T_LONGLONG, offsetof(Marks, interface), 0, NULL},
+    {"loop", T_LONGLONG, offsetof(Marks, loop), 0, NULL},
+    {"http", T_LONGLONG, offsetof(Marks, http), 0, NULL},
+    {"method", T_LONGLONG, offsetof(Marks, method), 0, NULL},
+    {"route", T_LONGLONG, offsetof(Marks, route), 0, NULL},
+    {"outcome", T_LONGLONG, offsetof(Marks, outcome), 0, NULL},
+    {"error_type", T_LONGLONG, offsetof(Marks, error_type), 0, NULL},
+    {"kept", T_LONGLONG, offsetof(Marks, kept), 0, NULL},
+    {"endpoint", T_LONGLONG, offsetof(Marks, endpoint), 0, NULL},
+    {"weight", T_DOUBLE, offsetof(Marks, weight), 0, NULL},
     {"entered", T_OBJECT, offsetof(Marks, entered), 0, NULL},
     {NULL, 0, 0, 0, NULL},
 };
@@ -224,7 +248,7 @@ PyTypeObject Marks_Type = {
     .tp_doc = "The marks of one request; see `tracer.marks.Marks`.",
     .tp_basicsize = sizeof(Marks),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
-    .tp_new = PyType_GenericNew,
+    .tp_new = marks_new,
     .tp_dealloc = marks_dealloc,
     .tp_methods = marks_methods,
     .tp_members = marks_members,

@@ -56,7 +56,8 @@ static PyObject *
 native_codes(PyObject *Py_UNUSED(module), PyObject *args)
 {
     int64_t *const places[] = {&ENTER, &EXIT, &STEP, &YIELD, &DONE, &SUBMIT, &SUBMITTED,
-                               &RUN, &RUN_ON, &RAN, &NOTIFIED, &READY, &HOP, &HOP_END, &MARK_LIMIT, &HARD_LIMIT};
+                               &RUN, &RUN_ON, &RAN, &NOTIFIED, &READY, &HOP, &HOP_END, &LAST,
+                               &MARK_LIMIT, &HARD_LIMIT};
     Py_ssize_t count = (Py_ssize_t)(sizeof(places) / sizeof(*places));
     if (PyTuple_GET_SIZE(args) != count) {
         return PyErr_Format(PyExc_TypeError, "%zd integers, please", count);
@@ -102,6 +103,7 @@ static PyMethodDef native_methods[] = {
     {"asked", native_asked, METH_VARARGS, NULL},
     {"site", (PyCFunction)(void (*)(void))native_site, METH_FASTCALL, NULL},
     {"scope", native_scope, METH_VARARGS, NULL},
+    {"live", native_live, METH_VARARGS, NULL},
     {"waits", native_waits, METH_VARARGS, NULL},
     {"turn", native_turn, METH_VARARGS, NULL},
     {"timed", native_timed, METH_VARARGS, NULL},
@@ -111,6 +113,7 @@ static PyMethodDef native_methods[] = {
     {"poked", native_poked, METH_VARARGS, NULL},
     {"soon", native_soon, METH_VARARGS, NULL},
     {"codes", native_codes, METH_VARARGS, NULL},
+    {"frame_layout", native_frame_layout, METH_VARARGS, NULL},
     {"ring_layout", native_ring_layout, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

@@ -48,6 +48,19 @@ typedef struct {
     long long last_ns;
     long long after;
     long long handing;
+    long long start_ns; /* this and the next: the head of the request's frame */
+    long long connection;
+    long long server;
+    long long interface;
+    long long loop;
+    long long http;
+    long long method;
+    long long route;
+    long long outcome;
+    long long error_type;
+    long long kept;
+    long long endpoint;
+    double weight;
     PyObject *entered; /* what runs a hand-off whose stacks are wanted, or NULL */
     char closed;
 } Marks;
@@ -105,6 +118,8 @@ is_marks(PyObject *object)
 {
     return object != NULL && PyObject_TypeCheck(object, &Marks_Type);
 }
+
+PyObject *marks_drop(PyObject *self, PyObject *unused);
 
 /* Append a mark; drops it where there is no memory. Touches no Python object and no error. */
 void marks_push(Marks *marks, int64_t code, int64_t instant, int64_t thread, int64_t value);
@@ -187,6 +202,8 @@ PyObject *worked_call(PyObject *self, PyObject *const *args, size_t nargsf, PyOb
 PyObject *soon_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names);
 PyObject *poked_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names);
 
+PyObject *marks_frame(PyObject *self, PyObject *args);
+PyObject *native_frame_layout(PyObject *module, PyObject *args);
 PyObject *native_ring_layout(PyObject *module, PyObject *args);
 PyObject *native_executed(PyObject *module, PyObject *args);
 PyObject *with_marks(PyObject *call, Marks *marks, int64_t begin, int64_t end, int64_t number);
@@ -195,6 +212,11 @@ PyObject *native_asked(PyObject *module, PyObject *args);
 PyObject *known_site(PyObject *known, PyObject *ours, PyObject *function, PyObject *name_attribute);
 PyObject *native_site(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *stand_in_new(vectorcallfunc call, PyObject *wrapped);
+
+/* A scope for what is found anew in every request. */
+PyObject *scope_of_one(Marks *marks, PyObject *wrapped, int64_t owner);
+
+PyObject *native_live(PyObject *module, PyObject *args);
 
 bool busy_prepare(void);
 bool handles_prepare(void);
@@ -206,7 +228,7 @@ bool steps_prepare(void);
 
 /* Codes of `tracer.timeline`; given at import, so there is one list of them. */
 extern int64_t ENTER, EXIT, STEP, YIELD, DONE, SUBMIT, SUBMITTED, RUN, RUN_ON, RAN, NOTIFIED, READY;
-extern int64_t HOP, HOP_END;
+extern int64_t HOP, HOP_END, LAST;
 extern int64_t MARK_LIMIT, HARD_LIMIT;
 
 #endif

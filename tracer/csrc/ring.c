@@ -10,7 +10,7 @@
 
 /* Places and answers of `tracer.ring_layout` and `tracer.ring_memory`; given at import. */
 static long long FRAMES, FRAME_SIZE, ALIGN, PAGE, HEAD, SENT, WRITTEN, TAIL, WANTED, REQUESTS, WRAP;
-static long long TAKEN, DROPPED, UNREAD, LEAVE, NEGLECT_NS;
+static long long TAKEN, DROPPED, UNREAD, LEAVE, NEGLECT_NS, TIMELINE;
 
 typedef struct {
     uint32_t length;
@@ -69,12 +69,37 @@ write_head(RingMemory *ring, uint64_t at, uint32_t length, uint32_t kind, uint64
     memcpy((char *)ring->view.buf + at, &head, sizeof head);
 }
 
+static inline uint64_t
+room_for(Py_ssize_t length)
+{
+    uint64_t align = (uint64_t)ALIGN;
+    return ((uint64_t)FRAME_SIZE + (uint64_t)length + align - 1) / align * align;
+}
+
+/* Have the pages of all frames there at once, which is half the price; where they go on from the
+   beginning each asks for its own. False with an error. */
+static bool
+touch_all(RingMemory *ring, PyObject *frames, bool *touched)
+{
+    uint64_t offset = ring->head % ring->capacity, size = 0;
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(frames); i++) {
+        PyObject *entry = PyList_GET_ITEM(frames, i);
+        if (!PyTuple_Check(entry) || PyTuple_GET_SIZE(entry) != 2 ||
+            !PyBytes_Check(PyTuple_GET_ITEM(entry, 1))) {
+            PyErr_SetString(PyExc_TypeError, "not a frame and its kind");
+            return false;
+        }
+        size += room_for(PyBytes_GET_SIZE(PyTuple_GET_ITEM(entry, 1)));
+    }
+    *touched = size <= ring->capacity - offset;
+    return !*touched || touch(ring, (uint64_t)FRAMES + offset, size);
+}
+
 /* 1 where the frame was written, 0 where there is no room, -1 with an error. */
 static int
-append(RingMemory *ring, uint32_t kind, const Py_buffer *frame, uint64_t number)
+append(RingMemory *ring, uint32_t kind, PyObject *frame, uint64_t number, bool touched)
 {
-    uint64_t length = (uint64_t)frame->len, align = (uint64_t)ALIGN;
-    uint64_t size = ((uint64_t)FRAME_SIZE + length + align - 1) / align * align;
+    uint64_t length = (uint64_t)PyBytes_GET_SIZE(frame), size = room_for(PyBytes_GET_SIZE(frame));
     uint64_t offset = ring->head % ring->capacity, to_end = ring->capacity - offset;
     uint64_t first = (uint64_t)FRAMES + offset, start = first, needed = size;
     if (size > to_end) {
@@ -84,7 +109,7 @@ append(RingMemory *ring, uint32_t kind, const Py_buffer *frame, uint64_t number)
         start = (uint64_t)FRAMES;
         needed = to_end + size;
     }
-    if (!touch(ring, start, size < ring->capacity ? size : ring->capacity)) {
+    if (!touched && !touch(ring, start, size < ring->capacity ? size : ring->capacity)) {
         return -1;
     }
     uint64_t tail = __atomic_load_n(word(ring, TAIL), __ATOMIC_ACQUIRE);
@@ -100,7 +125,7 @@ append(RingMemory *ring, uint32_t kind, const Py_buffer *frame, uint64_t number)
     if (size > to_end) {
         write_head(ring, first, (uint32_t)WRAP, 0, 0);
     }
-    memcpy((char *)ring->view.buf + start + FRAME_SIZE, frame->buf, length);
+    memcpy((char *)ring->view.buf + start + FRAME_SIZE, PyBytes_AS_STRING(frame), length);
     write_head(ring, start, (uint32_t)length, kind, number);
     ring->head += needed;
     ring->written += number > 0;
@@ -119,32 +144,59 @@ show(RingMemory *ring, PyObject *counts)
     return true;
 }
 
+/* How many of the frames were written, -1 with an error; `sent` is that of the last timeline. */
+static Py_ssize_t
+append_all(RingMemory *ring, PyObject *frames, uint64_t sent)
+{
+    Py_ssize_t count = PyList_GET_SIZE(frames), written = 0;
+    uint64_t number = sent;
+    bool touched;
+    if (!touch_all(ring, frames, &touched)) {
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        number -= PyLong_AsLong(PyTuple_GET_ITEM(PyList_GET_ITEM(frames, i), 0)) == TIMELINE;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *entry = PyList_GET_ITEM(frames, i);
+        long kind = PyLong_AsLong(PyTuple_GET_ITEM(entry, 0));
+        bool numbered = kind == TIMELINE;
+        number += numbered;
+        int fits = append(ring, (uint32_t)kind, PyTuple_GET_ITEM(entry, 1), numbered ? number : 0,
+                          touched);
+        if (fits < 0 || PyErr_Occurred()) {
+            return -1;
+        }
+        written += fits;
+    }
+    return written;
+}
+
 static PyObject *
 ring_put(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
     RingMemory *ring = (RingMemory *)self;
-    if (count != 4) {
-        PyErr_SetString(PyExc_TypeError, "put(kind, frame, number, counts)");
+    if (count != 3 || !(args[0] == Py_None || PyList_Check(args[0]))) {
+        PyErr_SetString(PyExc_TypeError, "put(frames, sent, counts)");
         return NULL;
     }
-    uint64_t number = PyLong_AsUnsignedLongLong(args[2]);
-    uint32_t kind = (uint32_t)PyLong_AsUnsignedLong(args[0]);
+    uint64_t sent = PyLong_AsUnsignedLongLong(args[1]);
     if (PyErr_Occurred()) {
         return NULL;
     }
-    if (number) {
-        ring->sent = number;
-    }
-    int fits = 0;
-    if (args[1] != Py_None) {
-        Py_buffer frame;
-        if (PyObject_GetBuffer(args[1], &frame, PyBUF_SIMPLE) < 0) {
+    ring->sent = sent;
+    bool fits = false;
+    if (args[0] != Py_None) {
+        uint64_t head = ring->head, before = ring->written;
+        Py_ssize_t written = append_all(ring, args[0], sent);
+        if (written < 0) {
+            ring->head = head;
+            ring->written = before;
             return NULL;
         }
-        fits = append(ring, kind, &frame, number);
-        PyBuffer_Release(&frame);
+        fits = written == PyList_GET_SIZE(args[0]);
     }
-    if (fits < 0 || !show(ring, args[3])) {
+    if (!show(ring, args[2])) {
         return NULL;
     }
     store(ring, HEAD, ring->head);
@@ -213,7 +265,7 @@ ring_dealloc(PyObject *self)
 }
 
 static PyMethodDef ring_methods[] = {
-    {"put", (PyCFunction)(void (*)(void))ring_put, METH_FASTCALL, "Write a frame; say how it went."},
+    {"put", (PyCFunction)(void (*)(void))ring_put, METH_FASTCALL, "Write frames; say how it went."},
     {"show", ring_show, METH_O, "Show how many requests there were."},
     {"touch", ring_touch, METH_VARARGS, "Have the pages of a range there."},
     {NULL, NULL, 0, NULL},
@@ -240,9 +292,9 @@ PyTypeObject RingMemory_Type = {
 PyObject *
 native_ring_layout(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    if (!PyArg_ParseTuple(args, "LLLLLLLLLLLLLLLL", &FRAMES, &FRAME_SIZE, &ALIGN, &PAGE, &HEAD,
+    if (!PyArg_ParseTuple(args, "LLLLLLLLLLLLLLLLL", &FRAMES, &FRAME_SIZE, &ALIGN, &PAGE, &HEAD,
                           &SENT, &WRITTEN, &TAIL, &WANTED, &REQUESTS, &WRAP, &TAKEN, &DROPPED,
-                          &UNREAD, &LEAVE, &NEGLECT_NS)) {
+                          &UNREAD, &LEAVE, &NEGLECT_NS, &TIMELINE)) {
         return NULL;
     }
     if (FRAME_SIZE != (long long)sizeof(FrameHead)) {

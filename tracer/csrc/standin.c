@@ -34,6 +34,17 @@ scope_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names
 }
 
 PyObject *
+scope_of_one(Marks *marks, PyObject *wrapped, int64_t owner)
+{
+    StandIn *scope = (StandIn *)stand_in_new(scope_call, wrapped);
+    if (scope != NULL) {
+        scope->timeline = Py_NewRef(marks);
+        scope->number = owner;
+    }
+    return (PyObject *)scope;
+}
+
+PyObject *
 native_scope(PyObject *Py_UNUSED(module), PyObject *args)
 {
     PyObject *variable, *wrapped;
@@ -45,9 +56,12 @@ native_scope(PyObject *Py_UNUSED(module), PyObject *args)
         PyErr_SetString(PyExc_TypeError, "neither a context variable nor a timeline");
         return NULL;
     }
+    if (is_marks(variable)) {
+        return scope_of_one((Marks *)variable, wrapped, owner);
+    }
     StandIn *scope = (StandIn *)stand_in_new(scope_call, wrapped);
     if (scope != NULL) {
-        *(is_marks(variable) ? &scope->timeline : &scope->variable) = Py_NewRef(variable);
+        scope->variable = Py_NewRef(variable);
         scope->number = owner;
     }
     return (PyObject *)scope;

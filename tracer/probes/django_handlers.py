@@ -106,24 +106,23 @@ def _never_a_track(recorder: Recorder, original: Callable[..., Any]) -> Callable
     return original
 
 
-_once: Final = once if native is None else native.scope
-
-
 class _Receivers:
     """Gives a signal's receivers an owner each; known by their code's address, which is kept."""
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
         self._known: dict[int, tuple[object, int, bool]] = {}
-        self._plain: dict[int, int] = {}
+        self.plain: dict[int, int] = {}
 
-    def traced(self, timeline: Timeline, receivers: list[Any]) -> list[Any]:
-        """Return stand-ins for one sending of the signal."""
-        plain, make = self._plain, _once
+    def traced(self, timeline: Timeline, live: Any) -> Any:
+        """Return stand-ins for one sending of the signal: lists, where Django has several."""
         try:
-            return [make(timeline, one, plain[id(one.__code__)]) for one in receivers]
-        except (KeyError, AttributeError):
-            return [self._traced(timeline, one) for one in receivers]
+            if isinstance(live, tuple):
+                return tuple([[self._traced(timeline, one) for one in group] for group in live])
+            return [self._traced(timeline, one) for one in live]
+        except Exception:  # noqa: BLE001 - a request never fails because of us
+            disarm(None, "tracing a signal's receivers")
+            return live
 
     def _traced(self, timeline: Timeline, receiver: Any) -> Any:
         code = getattr(receiver, "__code__", None) or type(receiver)
@@ -134,7 +133,7 @@ class _Receivers:
             owner = self._recorder.owner("handler", name)
             found = self._known[id(code)] = (code, owner, is_coroutine_function(receiver))
             if not found[2]:
-                self._plain[id(code)] = owner
+                self.plain[id(code)] = owner
         return once(timeline, receiver, found[1], waits=found[2])
 
 
@@ -142,21 +141,17 @@ def _live_receivers(signal_name: str) -> Callable[[Recorder, Any], Any]:
     def stand_in(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
         from django.core import signals  # noqa: PLC0415 - imported by now
 
-        signal = getattr(signals, signal_name)
+        bound = functools.partial(original, getattr(signals, signal_name))
         receivers = _Receivers(recorder)
+        if native is not None:
+            made: Callable[..., Any] = native.live(
+                bound, CURRENT, receivers.plain, receivers.traced
+            )
+            return made
 
         def live_receivers(sender: Any) -> Any:
-            live = original(signal, sender)
-            timeline = CURRENT.get()
-            if timeline is None:
-                return live
-            try:
-                if isinstance(live, tuple):
-                    return tuple([receivers.traced(timeline, group) for group in live])
-                return receivers.traced(timeline, live)
-            except Exception:  # noqa: BLE001 - a request never fails because of us
-                disarm(None, "tracing a signal's receivers")
-                return live
+            live, timeline = bound(sender), CURRENT.get()
+            return live if timeline is None else receivers.traced(timeline, live)
 
         return live_receivers
 

@@ -26,10 +26,10 @@ class MemorySink:
         self.description: dict[str, object] = {}
         self.counts = dict.fromkeys(frames.COUNTERS, 0)
 
-    def write(self, kind: int, frame: bytes, names: list[str]) -> None:
-        """Keep a frame."""
+    def write(self, several: list[tuple[int, bytes]], names: list[str]) -> None:
+        """Keep frames."""
         self.names.extend(names)
-        self.frames.append((kind, frame))
+        self.frames.extend(several)
 
     def describe(self, document: dict[str, object]) -> None:
         """Keep the description."""

@@ -1,0 +1,138 @@
+#include "native.h"
+
+/* The frame of a timeline: call for call what `tracer.frames.encode_timeline` says in Python. */
+
+typedef struct __attribute__((packed)) {
+    uint64_t sequence;
+    int64_t start_ns;
+    int64_t finish_ns;
+    uint64_t request_id;
+    uint64_t trace_high;
+    uint64_t trace_low;
+    uint64_t parent;
+    double weight;
+    uint64_t connection;
+    int32_t status;
+    uint32_t server;
+    uint32_t interface;
+    uint32_t loop;
+    uint32_t http;
+    uint32_t method;
+    uint32_t route;
+    uint32_t view;
+    uint32_t outcome;
+    uint32_t error_type;
+    uint32_t folded;
+    uint32_t path_size;
+    uint32_t mark_count;
+    uint8_t has_parent;
+    uint8_t kept;
+    uint8_t unused[2];
+    uint32_t endpoint;
+} Head;
+
+static void
+write_head(const Marks *marks, Head *head)
+{
+    head->sequence = (uint64_t)marks->sequence;
+    head->start_ns = marks->start_ns;
+    head->weight = marks->weight;
+    head->connection = (uint64_t)marks->connection;
+    head->server = (uint32_t)marks->server;
+    head->interface = (uint32_t)marks->interface;
+    head->loop = (uint32_t)marks->loop;
+    head->http = (uint32_t)marks->http;
+    head->method = (uint32_t)marks->method;
+    head->route = (uint32_t)marks->route;
+    head->view = (uint32_t)marks->view;
+    head->outcome = (uint32_t)marks->outcome;
+    head->error_type = (uint32_t)marks->error_type;
+    head->folded = (uint32_t)marks->folded;
+    head->kept = (uint8_t)marks->kept;
+    head->endpoint = (uint32_t)marks->endpoint;
+}
+
+/* The low and the high half of an id of 128 bits. False with an error. */
+static bool
+halves(PyObject *number, uint64_t *low, uint64_t *high)
+{
+    static PyObject *bits;
+    if (bits == NULL && (bits = PyLong_FromLong(64)) == NULL) {
+        return false;
+    }
+    PyObject *upper = PyNumber_Rshift(number, bits);
+    if (upper == NULL) {
+        return false;
+    }
+    *low = PyLong_AsUnsignedLongLongMask(number);
+    *high = PyLong_AsUnsignedLongLongMask(upper);
+    Py_DECREF(upper);
+    return PyErr_Occurred() == NULL;
+}
+
+/* frame(finish_ns, status, path, request_id, trace_id, parent): `path` is padded to eight bytes,
+   `parent` an id or None. */
+PyObject *
+marks_frame(PyObject *self, PyObject *args)
+{
+    Marks *marks = (Marks *)self;
+    Head head = {0};
+    long long finish;
+    PyObject *request, *trace, *parent;
+    Py_buffer path;
+    if (!PyArg_ParseTuple(args, "Liy*OOO", &finish, &head.status, &path, &request, &trace,
+                          &parent)) {
+        return NULL;
+    }
+    PyObject *frame = NULL;
+    uint64_t low, high;
+    head.finish_ns = finish;
+    head.request_id = PyLong_AsUnsignedLongLong(request);
+    if (PyErr_Occurred() || !halves(trace, &low, &high)) {
+        goto done;
+    }
+    head.trace_low = low;
+    head.trace_high = high;
+    head.has_parent = parent != Py_None;
+    if (head.has_parent) {
+        head.parent = PyLong_AsUnsignedLongLong(parent);
+        if (PyErr_Occurred()) {
+            goto done;
+        }
+    }
+    if (marks->folded && marks->last_ns) {
+        int64_t last[MARK_INTS] = {LAST, marks->last_ns, this_thread(), 0};
+        (void)column_push(&marks->column, last, MARK_INTS);
+    }
+    write_head(marks, &head);
+    head.path_size = (uint32_t)path.len;
+    head.mark_count = (uint32_t)(marks->column.used / MARK_INTS);
+    Py_ssize_t size = marks->column.used * (Py_ssize_t)sizeof(int64_t);
+    frame = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)sizeof head + path.len + size);
+    if (frame != NULL) {
+        char *to = PyBytes_AS_STRING(frame);
+        memcpy(to, &head, sizeof head);
+        memcpy(to + sizeof head, path.buf, (size_t)path.len);
+        if (size) {
+            memcpy(to + sizeof head + path.len, marks->column.numbers, (size_t)size);
+        }
+        Py_DECREF(marks_drop(self, NULL));
+    }
+done:
+    PyBuffer_Release(&path);
+    return frame;
+}
+
+PyObject *
+native_frame_layout(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    Py_ssize_t size;
+    if (!PyArg_ParseTuple(args, "n", &size)) {
+        return NULL;
+    }
+    if (size != (Py_ssize_t)sizeof(Head)) {
+        PyErr_SetString(PyExc_ValueError, "a timeline's head of another size");
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
