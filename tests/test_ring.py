@@ -57,7 +57,7 @@ def test_frames_and_names_come_out_as_they_went_in(made, tmp_path):
 @given(st.lists(st.integers(0, 700), min_size=1, max_size=60), st.integers(1, 5))
 def test_frames_survive_going_around(tmp_path_factory, sizes, every):
     directory = tmp_path_factory.mktemp("ring")
-    writer = RingWriter(directory, SMALL)
+    writer = RingWriter(directory, 4 * SMALL)  # a quarter there is room for, wherever it is
     reader, found, sent = None, [], []
     for number, size in enumerate(sizes):
         sent.append((number, bytes([number % 256]) * size))
@@ -68,6 +68,20 @@ def test_frames_survive_going_around(tmp_path_factory, sizes, every):
     found += reader.frames()
     assert found == sent
     assert reader.dropped == 0
+    reader.close()
+
+
+def test_while_the_reader_keeps_up_frames_go_round_in_a_quarter_of_the_ring(made, tmp_path):
+    writer, reader, places, came = made(), None, set(), 0
+    for number in range(200):
+        writer.write([(1, b"%4d" % number * 20)], [])
+        reader = reader or reader_in(tmp_path)
+        came += len(list(reader.frames()))
+        places.add(reader.position % SMALL)
+    assert (came, reader.dropped) == (200, 0)
+    assert max(places) <= SMALL // 4 + 96
+    writer.write([(2, b"x" * (SMALL // 2 - 100))], [])
+    assert [len(frame) for _, frame in reader.frames()] == [SMALL // 2 - 100]
     reader.close()
 
 

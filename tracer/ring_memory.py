@@ -37,6 +37,8 @@ LEAVE: Final = 3
 """The reader wants the next frames in another ring."""
 
 _NEGLECT_NS: Final = 1_000_000_000
+_LAPS: Final = 4
+"""In a quarter of the ring frames go round while the reader keeps up."""
 _POPULATE_WRITE: Final = 23  # MADV_POPULATE_WRITE, Linux 5.14
 
 
@@ -77,6 +79,10 @@ class PureRingMemory:
 
     def _append_all(self, frames: list[tuple[int, bytes]], sent: int) -> bool:
         before = self.head, self.written
+        self.touch(FRAMES + self.head % self._capacity, FRAME.size)
+        tail = self.words[TAIL]
+        if tail != self._tail:
+            self._tail, self._read_ns = tail, now()
         number = sent - sum(kind == TIMELINE for kind, _ in frames)
         fits = True
         try:
@@ -94,16 +100,16 @@ class PureRingMemory:
         offset = self.head % self._capacity
         to_end = self._capacity - offset
         start, needed = FRAMES + offset, size
-        if size > to_end:
+        # Where all is read, what comes next goes where the cache still knows the memory.
+        over = offset >= self._capacity // _LAPS and size <= offset and self._tail == self.head
+        wraps = size > to_end or over
+        if wraps:
             self.touch(start, FRAME.size)
             start, needed = FRAMES, to_end + size
         self.touch(start, min(size, self._capacity))
-        tail = self.words[TAIL]
-        if tail != self._tail:
-            self._tail, self._read_ns = tail, now()
-        if needed > self._capacity - (self.head - tail) or size > self._capacity // 2:
+        if needed > self._capacity - (self.head - self._tail) or size > self._capacity // 2:
             return False
-        if size > to_end:
+        if wraps:
             FRAME.pack_into(memory, FRAMES + offset, WRAP, 0, 0)
         memory[start + FRAME.size : start + FRAME.size + length] = frame
         FRAME.pack_into(memory, start, length, kind, number)
@@ -133,5 +139,5 @@ else:
     RingMemory = native.RingMemory
     native.ring_layout(
         FRAMES, FRAME.size, ALIGN, PAGE, HEAD, SENT, WRITTEN, TAIL, WANTED, REQUESTS, WRAP,
-        TAKEN, DROPPED, UNREAD, LEAVE, _NEGLECT_NS, TIMELINE,
+        TAKEN, DROPPED, UNREAD, LEAVE, _NEGLECT_NS, TIMELINE, _LAPS,
     )  # fmt: skip

@@ -10,7 +10,7 @@
 
 /* Places and answers of `tracer.ring_layout` and `tracer.ring_memory`; given at import. */
 static long long FRAMES, FRAME_SIZE, ALIGN, PAGE, HEAD, SENT, WRITTEN, TAIL, WANTED, REQUESTS, WRAP;
-static long long TAKEN, DROPPED, UNREAD, LEAVE, NEGLECT_NS, TIMELINE;
+static long long TAKEN, DROPPED, UNREAD, LEAVE, NEGLECT_NS, TIMELINE, LAPS;
 
 typedef struct {
     uint32_t length;
@@ -76,6 +76,24 @@ room_for(Py_ssize_t length)
     return ((uint64_t)FRAME_SIZE + (uint64_t)length + align - 1) / align * align;
 }
 
+/* Whether all is read, so that what comes next can go where the cache still knows the memory. */
+static bool
+starts_over(RingMemory *ring, uint64_t offset, uint64_t size)
+{
+    return offset >= ring->capacity / (uint64_t)LAPS && size <= offset && ring->tail == ring->head;
+}
+
+/* See how far the reader is: only where pages were there a moment ago, for this is one of them. */
+static void
+look(RingMemory *ring)
+{
+    uint64_t tail = __atomic_load_n(word(ring, TAIL), __ATOMIC_ACQUIRE);
+    if (tail != ring->tail) {
+        ring->tail = tail;
+        ring->read_ns = now_ns();
+    }
+}
+
 /* Have the pages of all frames there at once, which is half the price; where they go on from the
    beginning each asks for its own. False with an error. */
 static bool
@@ -92,37 +110,34 @@ touch_all(RingMemory *ring, PyObject *frames, bool *touched)
         size += room_for(PyBytes_GET_SIZE(PyTuple_GET_ITEM(entry, 1)));
     }
     *touched = size <= ring->capacity - offset;
-    return !*touched || touch(ring, (uint64_t)FRAMES + offset, size);
+    return touch(ring, (uint64_t)FRAMES + offset, *touched ? size : (uint64_t)FRAME_SIZE);
 }
 
 /* 1 where the frame was written, 0 where there is no room, -1 with an error. */
 static int
-append(RingMemory *ring, uint32_t kind, PyObject *frame, uint64_t number, bool touched)
+append(RingMemory *ring, uint32_t kind, PyObject *frame, uint64_t number, bool *touched)
 {
     uint64_t length = (uint64_t)PyBytes_GET_SIZE(frame), size = room_for(PyBytes_GET_SIZE(frame));
     uint64_t offset = ring->head % ring->capacity, to_end = ring->capacity - offset;
     uint64_t first = (uint64_t)FRAMES + offset, start = first, needed = size;
-    if (size > to_end) {
+    bool wraps = size > to_end || starts_over(ring, offset, size);
+    if (wraps) {
         if (!touch(ring, first, (uint64_t)FRAME_SIZE)) {
             return -1;
         }
         start = (uint64_t)FRAMES;
         needed = to_end + size;
+        *touched = false;
     }
-    if (!touched && !touch(ring, start, size < ring->capacity ? size : ring->capacity)) {
+    if (!*touched && !touch(ring, start, size < ring->capacity ? size : ring->capacity)) {
         return -1;
     }
-    uint64_t tail = __atomic_load_n(word(ring, TAIL), __ATOMIC_ACQUIRE);
-    if (tail != ring->tail) {
-        ring->tail = tail;
-        ring->read_ns = now_ns();
-    }
     /* A reader's nonsense may make the difference negative: then there is more room, as in Python. */
-    if ((int64_t)needed > (int64_t)ring->capacity - (int64_t)(ring->head - tail) ||
+    if ((int64_t)needed > (int64_t)ring->capacity - (int64_t)(ring->head - ring->tail) ||
         size > ring->capacity / 2) {
         return 0;
     }
-    if (size > to_end) {
+    if (wraps) {
         write_head(ring, first, (uint32_t)WRAP, 0, 0);
     }
     memcpy((char *)ring->view.buf + start + FRAME_SIZE, PyBytes_AS_STRING(frame), length);
@@ -154,6 +169,7 @@ append_all(RingMemory *ring, PyObject *frames, uint64_t sent)
     if (!touch_all(ring, frames, &touched)) {
         return -1;
     }
+    look(ring);
     for (Py_ssize_t i = 0; i < count; i++) {
         number -= PyLong_AsLong(PyTuple_GET_ITEM(PyList_GET_ITEM(frames, i), 0)) == TIMELINE;
     }
@@ -163,7 +179,7 @@ append_all(RingMemory *ring, PyObject *frames, uint64_t sent)
         bool numbered = kind == TIMELINE;
         number += numbered;
         int fits = append(ring, (uint32_t)kind, PyTuple_GET_ITEM(entry, 1), numbered ? number : 0,
-                          touched);
+                          &touched);
         if (fits < 0 || PyErr_Occurred()) {
             return -1;
         }
@@ -292,9 +308,9 @@ PyTypeObject RingMemory_Type = {
 PyObject *
 native_ring_layout(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    if (!PyArg_ParseTuple(args, "LLLLLLLLLLLLLLLLL", &FRAMES, &FRAME_SIZE, &ALIGN, &PAGE, &HEAD,
+    if (!PyArg_ParseTuple(args, "LLLLLLLLLLLLLLLLLL", &FRAMES, &FRAME_SIZE, &ALIGN, &PAGE, &HEAD,
                           &SENT, &WRITTEN, &TAIL, &WANTED, &REQUESTS, &WRAP, &TAKEN, &DROPPED,
-                          &UNREAD, &LEAVE, &NEGLECT_NS, &TIMELINE)) {
+                          &UNREAD, &LEAVE, &NEGLECT_NS, &TIMELINE, &LAPS)) {
         return NULL;
     }
     if (FRAME_SIZE != (long long)sizeof(FrameHead)) {
