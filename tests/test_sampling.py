@@ -47,8 +47,8 @@ def finished(verdict, *, duration_ns=1_000, route=0, status=200, outcome=0):
         route=route,
         status=status,
         outcome=outcome,
-        kept=None,
-        weight=None,
+        kept=frames.RATE,
+        weight=1.0,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from array import array
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tracer import stackframes
 from tracer.accelerator import native
@@ -99,7 +99,8 @@ def closed(timeline: Timeline, finish_ns: int, ids: Ids) -> bytes:
     if native is None:
         return encode_timeline(timeline, timeline.finish(), finish_ns, ids)
     path = _padded(timeline.path) if timeline.path else b""
-    frame: bytes = timeline.frame(finish_ns, timeline.status, path, *ids)
+    marks: Any = timeline
+    frame: bytes = marks.frame(finish_ns, timeline.status, path, *ids)
     return frame
 
 

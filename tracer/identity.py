@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tracer.sampling import ReadHeaders
     from tracer.timeline import Timeline
 
+
 def head_of(timeline: Timeline) -> Any:
     """Return the server's own object for a request's head, as lent to us, or None."""
     lent: Any = timeline.read_headers

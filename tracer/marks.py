@@ -133,6 +133,20 @@ class PureLog:
         """Return how many entries there are."""
         return len(self._numbers) // BUSY_INTS
 
+    def note(self, marks: PureMarks, start_ns: int, end_ns: int) -> bool:
+        """Log what this thread did for a request; False where that has no name yet."""
+        thread, sequence, answered = ident(), marks.sequence, marks.last_ns
+        if not answered or answered >= end_ns:
+            self.append((start_ns, end_ns, thread, sequence, marks.view))
+            return True
+        after = marks.after = marks.after or (self.after or {}).get(marks.view, 0)
+        if not after:
+            return False
+        if answered > start_ns:
+            self.append((start_ns, answered, thread, sequence, marks.view))
+        self.append((max(answered, start_ns), end_ns, thread, sequence, after))
+        return True
+
     def take(self) -> bytes:
         """Return all entries' integers, eight bytes each, and forget them."""
         count = len(self._numbers)

@@ -10,7 +10,7 @@ from tracer.nametable import Endpoint, Place, endpoint_text, place_text
 from tracer.places import place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 _MOST_PLACES: Final = 2_000
 _MOST_ENDPOINTS: Final = 200
@@ -24,14 +24,31 @@ Version = str | tuple[int, ...] | None
 """Of HTTP, as each server has it: `1.1` or `(1, 1)`."""
 
 
+class _Numbers(dict[str, int]):
+    """Gives a text that has no number the next one: asking for those that have is no call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lock = threading.Lock()
+        self.new: list[str] = []
+
+    def __missing__(self, text: str) -> int:
+        with self.lock:
+            number = self.get(text)
+            if number is None:
+                number = self[text] = len(self) + 1
+                self.new.append(text)
+        return number
+
+
 class Naming:
     """Gives out numbers, and keeps what is still to be told."""
 
     def __init__(self) -> None:
         """Begin with an empty table."""
-        self._lock = threading.Lock()
-        self._names: dict[str, int] = {}
-        self._new: list[str] = []
+        self._names = _Numbers()
+        self.name: Callable[[str], int] = self._names.__getitem__
+        """Returns the number of a text; the same text has the same number in this process."""
         self._owners: dict[Owner, int] = {}
         self._places: set[str] = set()
         self._endpoints: dict[tuple[object, ...], int] = {}
@@ -40,17 +57,6 @@ class Naming:
     def numbers(self) -> Mapping[str, int]:
         """All texts with their numbers."""
         return self._names
-
-    def name(self, text: str) -> int:
-        """Return the number of a text; the same text has the same number in this process."""
-        number = self._names.get(text)
-        if number is None:
-            with self._lock:
-                number = self._names.get(text)
-                if number is None:
-                    number = self._names[text] = len(self._names) + 1
-                    self._new.append(text)
-        return number
 
     def owner(
         self,
@@ -91,16 +97,17 @@ class Naming:
 
     def take(self) -> list[str]:
         """Return the texts that have numbers since the last call."""
-        if not self._new:
+        if not self._names.new:
             return []
-        with self._lock:
-            new, self._new = self._new, []
+        with self._names.lock:
+            new, self._names.new = self._names.new, []
         return new
 
     def after_fork(self) -> None:
         """Tell all of them again in a forked child."""
-        self._lock = threading.Lock()
-        self._new = [text for text, _ in sorted(self._names.items(), key=lambda item: item[1])]
+        names = self._names
+        names.lock = threading.Lock()
+        names.new = [text for text, _ in sorted(names.items(), key=lambda item: item[1])]
 
 
 def _endpoint(scheme: str, bound: Bound, version: Version) -> Endpoint:

@@ -147,17 +147,19 @@ class Sampler:
         itself alone, also where its rate would have kept it.
         """
         verdict: Verdict | None = timeline.verdict
+        if verdict is EVERY:  # what a timeline begins with
+            self.counts[_SAMPLED] += 1
+            return True
         if verdict is None or verdict is DROPPED:
             return False
         kept, weight = verdict.kept, verdict.weight
-        if verdict is not EVERY:
-            if self._keep_errors and self._failed(timeline):
-                kept, weight = ERROR, 1.0
-            elif (timeline.last_ns or finish_ns) - timeline.start_ns > self._slower_ns:
-                kept, weight = SLOW, 1.0
-            elif not verdict.final and timeline.route in self._routes:
-                threshold, weight = self._routes[timeline.route]
-                kept = RATE if verdict.randomness >= threshold else _NOT_KEPT
+        if self._keep_errors and self._failed(timeline):
+            kept, weight = ERROR, 1.0
+        elif (timeline.last_ns or finish_ns) - timeline.start_ns > self._slower_ns:
+            kept, weight = SLOW, 1.0
+        elif not verdict.final and timeline.route in self._routes:
+            threshold, weight = self._routes[timeline.route]
+            kept = RATE if verdict.randomness >= threshold else _NOT_KEPT
         if kept < 0:
             return False
         self.counts[_OUTCOMES[kept]] += 1

@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from tracer.analysis.columns import HOP_CELLS, SECTIONS, Columns, Lost, Origin, Others, begins, joined
+from tracer.analysis.columns import (
+    HOP_CELLS,
+    SECTIONS,
+    Columns,
+    Lost,
+    Origin,
+    Others,
+    begins,
+    joined,
+)
 from tracer.analysis.garbage import collect
 from tracer.analysis.span_fold import longest
 from tracer.analysis.taken import Taken
@@ -241,7 +250,7 @@ def _section(said: dict[str, Any]) -> str:
 
 
 def _masks(of: Ints, who: Ints, book: Book) -> NDArray[np.uint64]:
-    """Return what spans of those who had the loop are told apart by: who, and the how manieth."""
+    """Return what spans of those who had the loop are told apart by: by whom, and again by them."""
     order = np.lexsort((np.arange(len(of)), who, of))
     same = np.zeros(len(of), bool)
     same[1:] = (of[order][1:] == of[order][:-1]) & (who[order][1:] == who[order][:-1])

@@ -269,6 +269,20 @@ log_append(PyObject *self, PyObject *entry)
 }
 
 static PyObject *
+log_note(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    if (count != 3 || !is_marks(args[0])) {
+        PyErr_SetString(PyExc_TypeError, "note(marks, start_ns, end_ns)");
+        return NULL;
+    }
+    long long start = PyLong_AsLongLong(args[1]), end = PyLong_AsLongLong(args[2]);
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    return PyBool_FromLong(log_busy((Log *)self, (Marks *)args[0], start, end));
+}
+
+static PyObject *
 log_take(PyObject *self, PyObject *Py_UNUSED(unused))
 {
     Column *column = &((Log *)self)->column;
@@ -296,6 +310,8 @@ log_dealloc(PyObject *self)
 
 static PyMethodDef log_methods[] = {
     {"append", log_append, METH_O, "Take one entry: five integers."},
+    {"note", (PyCFunction)(void (*)(void))log_note, METH_FASTCALL,
+     "Log what this thread did for a request."},
     {"take", log_take, METH_NOARGS, "Return all entries' integers, eight bytes each; forget them."},
     {NULL, NULL, 0, NULL},
 };

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -92,7 +93,7 @@ class _Filling:
         self._put_others()
         whole = memoryview(self._out)
         bounds = self._bounds.tolist()
-        return [whole[low:high] for low, high in zip(bounds, bounds[1:], strict=False)]
+        return [whole[low:high] for low, high in itertools.pairwise(bounds)]
 
     def _lose(self) -> _Lost:
         """Have the figures of spans that lost time grow; return what else there is of it."""

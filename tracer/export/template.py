@@ -138,8 +138,7 @@ class Template:
         parents = written.slots["parent"]
         self.caller = parents[0][0] if above else -1
         self.parents = places(
-            (*slot, one.parent + 1)
-            for slot, one in zip(parents[above:], shape.spans, strict=True)
+            (*slot, one.parent + 1) for slot, one in zip(parents[above:], shape.spans, strict=True)
         )
         self._tell_figures(shape, written.slots["figure"])
         self._tell_losses(shape)
@@ -186,7 +185,7 @@ def places(several: Iterable[tuple[int, int, int]]) -> Places:
 
 def figure(name: str) -> bytes:
     """Return what goes before the value of an attribute that is a whole number."""
-    named = KeyValue(key=name).SerializeToString() + _VALUE
+    named: bytes = KeyValue(key=name).SerializeToString() + _VALUE
     return _ATTRIBUTE + varint(len(named) + WIDE) + named
 
 

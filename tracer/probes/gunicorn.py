@@ -34,7 +34,7 @@ def _init_process(recorder: Recorder, original: Callable[..., Any]) -> Callable[
 
     @functools.wraps(original)
     def init_process(self: Any) -> Any:
-        recorder.server_name = _worker_name(type(self))
+        recorder.server_name = _worker_name(type(self).__mro__)
         attempt("making a ring", _make_ring, recorder)
         return original(self)
 
@@ -48,13 +48,14 @@ def _make_ring(recorder: Recorder) -> None:
         make()
 
 
-def _worker_name(worker: type) -> str:
-    for kind in worker.__mro__:
+@functools.cache
+def _worker_name(kinds: tuple[type, ...]) -> str:
+    for kind in kinds:
         if kind.__name__ == "UvicornWorker":
             return "gunicorn.uvicorn"
         if kind.__module__.startswith("gunicorn.workers."):
             return f"gunicorn.{kind.__module__.rpartition('.')[2]}"
-    return f"gunicorn.{worker.__module__}.{worker.__qualname__}"
+    return f"gunicorn.{kinds[0].__module__}.{kinds[0].__qualname__}"
 
 
 def _touch(_recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -123,7 +124,7 @@ def _finish_request(recorder: Recorder, original: Callable[..., Any]) -> Callabl
 def _open(recorder: Recorder, worker: Any, start_ns: int, connection: int) -> Timeline | None:
     if recorder.sampler.never:
         return None
-    name = recorder.server_name or _worker_name(type(worker))
+    name = recorder.server_name or _worker_name(type(worker).__mro__)
     timeline: Timeline | None = attempt(
         "opening a timeline", recorder.open_early, "wsgi", name, start_ns
     )
@@ -191,11 +192,9 @@ def _listening_at(socket: Any) -> Any:
 
 
 def _occupy(recorder: Recorder, timeline: Timeline) -> None:
-    end = now()
-    last = timeline.last_ns or end
-    thread, sequence, view = ident(), timeline.sequence, timeline.view
-    recorder.log((timeline.start_ns, last, thread, sequence, view))
-    recorder.log((last, end, thread, sequence, recorder.culprit(timeline, last, end)))
+    start, end = timeline.start_ns, now()
+    if not recorder.busy.note(timeline, start, end):
+        recorder.occupy(start, end, timeline)
 
 
 def _handle_request(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:

@@ -49,7 +49,7 @@ def _data_received(recorder: Recorder, original: Callable[..., Any]) -> Callable
         timeline, touches.opened = touches.opened, None
         if timeline is not None:
             mark_at(timeline, (READ, end, ident(), 0))
-        if timeline is not None and not _is_uvloop(self.loop):
+        if timeline is not None and not _is_uvloop(type(self.loop).__module__):
             log.opened = timeline
         elif end - start > OCCUPANCY_FLOOR_NS:
             attempt("logging a read", recorder.occupy, start, end, timeline, read)
@@ -95,7 +95,7 @@ def _open(recorder: Recorder, cycle: Any, http: str) -> Timeline | None:
     timeline.method = recorder.name(scope["method"])
     timeline.http = recorder.name(http)
     loop = asyncio.get_running_loop()
-    timeline.loop = recorder.name("uvloop" if _is_uvloop(loop) else "asyncio")
+    timeline.loop = recorder.name("uvloop" if _is_uvloop(type(loop).__module__) else "asyncio")
     mark(timeline, OS_THREAD, native_id())
     touches.opened = scope[SCOPE_KEY] = timeline
     cycle.on_response = functools.partial(_last_byte, timeline, cycle.on_response)
@@ -228,7 +228,9 @@ def _record_400(recorder: Recorder, protocol: Any, http: str, start: int) -> Non
     timeline.status = 400
     timeline.endpoint = recorder.endpoint(protocol.scheme, protocol.server, None)
     timeline.http = recorder.name(http)
-    timeline.loop = recorder.name("uvloop" if _is_uvloop(protocol.loop) else "asyncio")
+    timeline.loop = recorder.name(
+        "uvloop" if _is_uvloop(type(protocol.loop).__module__) else "asyncio"
+    )
     timeline.outcome = recorder.name("complete")
     mark(timeline, OS_THREAD, native_id())
     mark_at(timeline, (STEP, start, ident(), ROOT))
@@ -245,6 +247,7 @@ def _headers(scope: Any) -> dict[str, str]:
     }
 
 
+@functools.cache
 def _server() -> str:
     """Nothing but gunicorn's worker class imports its module; `wrap` comes too late to see it."""
     loaded = sys.modules
@@ -252,8 +255,9 @@ def _server() -> str:
     return "gunicorn.uvicorn" if of_gunicorn else "uvicorn"
 
 
-def _is_uvloop(loop: object) -> bool:
-    return type(loop).__module__.partition(".")[0] == "uvloop"
+@functools.cache
+def _is_uvloop(module: str) -> bool:
+    return module.partition(".")[0] == "uvloop"
 
 
 def _seams(module: str, protocol: str, http: str) -> tuple[Seam, ...]:
