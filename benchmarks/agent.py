@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from benchmarks.options import Options
 
 INTERFACE: Final = "asgi"
-_FILL: Final = 0.5  # of a ring: more would be dropped before the agent comes round
+_FILL: Final = 0.2  # of a ring: more could be dropped before the agent comes round
 _NEWEST: Final = 512
 _SAMPLE_S: Final = 0.02
 _SECOND_NS: Final = 1_000_000_000
@@ -99,7 +99,7 @@ def _write(captured: Captured, ring: RingWriter, session: Session, options: Opti
             if waiting > CAPACITY * _FILL:
                 session.sync()
                 waiting = 0
-            ring.write(kind, frame, names)
+            ring.write([(kind, frame)], names)
             names = []
             waiting += len(frame)
         stretches += 1

@@ -18,7 +18,7 @@ from tracer import ring as ring_module
 from tracer import ring_layout as ring
 from tracer.frames import OCCUPANCY, TIMELINE
 from tracer.ring import RingWriter
-from tracer.ring_layout import RingError
+from tracer.ring_layout import CAPACITY, LAP, RingError
 from tracer.ring_memory import PureRingMemory
 from tracer.ring_reader import RingReader
 
@@ -57,7 +57,7 @@ def test_frames_and_names_come_out_as_they_went_in(made, tmp_path):
 @given(st.lists(st.integers(0, 700), min_size=1, max_size=60), st.integers(1, 5))
 def test_frames_survive_going_around(tmp_path_factory, sizes, every):
     directory = tmp_path_factory.mktemp("ring")
-    writer = RingWriter(directory, 4 * SMALL)  # a quarter there is room for, wherever it is
+    writer = RingWriter(directory, SMALL)
     reader, found, sent = None, [], []
     for number, size in enumerate(sizes):
         sent.append((number, bytes([number % 256]) * size))
@@ -71,17 +71,29 @@ def test_frames_survive_going_around(tmp_path_factory, sizes, every):
     reader.close()
 
 
-def test_while_the_reader_keeps_up_frames_go_round_in_a_quarter_of_the_ring(made, tmp_path):
-    writer, reader, places, came = made(), None, set(), 0
+def test_while_the_reader_keeps_up_frames_go_round_in_a_part_of_the_ring(made, tmp_path):
+    writer, reader, places, came = made(CAPACITY), None, set(), 0
     for number in range(200):
-        writer.write([(1, b"%4d" % number * 20)], [])
+        writer.write([(1, b"%4d" % number * 25_000)], [])
         reader = reader or reader_in(tmp_path)
         came += len(list(reader.frames()))
-        places.add(reader.position % SMALL)
+        places.add(reader.position % CAPACITY)
     assert (came, reader.dropped) == (200, 0)
-    assert max(places) <= SMALL // 4 + 96
-    writer.write([(2, b"x" * (SMALL // 2 - 100))], [])
-    assert [len(frame) for _, frame in reader.frames()] == [SMALL // 2 - 100]
+    assert LAP <= max(places) <= LAP + 101_000
+    writer.write([(2, b"x" * (CAPACITY // 2 - 100))], [])
+    assert [len(frame) for _, frame in reader.frames()] == [CAPACITY // 2 - 100]
+    reader.close()
+
+
+def test_what_was_started_over_holds_as_much_as_one_lap_until_it_is_read(made, tmp_path):
+    writer = made(CAPACITY)
+    writer.write([(1, b"x" * LAP)], [])
+    reader = reader_in(tmp_path)
+    assert len(list(reader.frames())) == 1
+    for number in range(20):
+        writer.write([(1, b"%4d" % number * 50_000)], [])
+    assert [frame[:4] for _, frame in reader.frames()] == [b"%4d" % n for n in range(20)]
+    assert reader.dropped == 0
     reader.close()
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracer.frames import TIMELINE
-from tracer.ring_layout import CAPACITY, FRAMES, PAGE, SENT, TAIL, WANTED, WRITTEN
+from tracer.ring_layout import CAPACITY, FRAMES, LAP, PAGE, SENT, TAIL, WANTED, WRITTEN
 from tracer.ring_memory import DROPPED, LEAVE, TAKEN, UNREAD, PureRingMemory, RingMemory
 
 SMALL = PAGE
@@ -28,9 +28,9 @@ STEPS = st.lists(
 )
 
 
-def run(kind, steps):
+def run(kind, steps, lap):
     memory = mmap.mmap(-1, FRAMES + SMALL)
-    ring, answers, number = kind(memory, SMALL, 7, 5), [], 7
+    ring, answers, number = kind(memory, SMALL, 7, 5, lap), [], 7
     words = memoryview(memory).cast("Q")
     for what, lengths in steps:
         if what == "read":
@@ -42,9 +42,9 @@ def run(kind, steps):
     return bytes(memory), answers, ring.head, ring.written
 
 
-@given(STEPS)
-def test_both_do_the_same(steps):
-    first, *others = [run(kind, steps) for kind in BOTH]
+@given(STEPS, st.integers(1, 2 * SMALL))
+def test_both_do_the_same(steps, lap):
+    first, *others = [run(kind, steps, lap) for kind in BOTH]
     assert all(one == first for one in others)
 
 
@@ -52,7 +52,7 @@ def test_both_do_the_same(steps):
 def test_what_is_put_is_counted_and_what_does_not_fit_is_not_written(kind):
     memory = mmap.mmap(-1, FRAMES + SMALL)
     words = memoryview(memory).cast("Q")
-    ring = kind(memory, SMALL, 0, 0)
+    ring = kind(memory, SMALL, 0, 0, LAP)
     assert ring.put([(1, b"x" * 100)], 1, COUNTS) == TAKEN
     assert ring.put([(1, b"x" * SMALL)], 2, COUNTS) == DROPPED
     assert ring.put(None, 3, COUNTS) == DROPPED
@@ -63,7 +63,7 @@ def test_what_is_put_is_counted_and_what_does_not_fit_is_not_written(kind):
 
 def test_a_ring_that_nobody_reads_is_noticed_after_a_second():
     memories = [mmap.mmap(-1, FRAMES + SMALL) for _ in BOTH]
-    rings = [kind(one, SMALL, 0, 0) for kind, one in zip(BOTH, memories, strict=True)]
+    rings = [kind(one, SMALL, 0, 0, LAP) for kind, one in zip(BOTH, memories, strict=True)]
     time.sleep(1.01)
     assert [ring.put([(1, b"x")], 1, COUNTS) for ring in rings] == [UNREAD] * len(BOTH)
     for memory, ring in zip(memories, rings, strict=True):
@@ -77,7 +77,7 @@ def test_memory_that_is_there_no_more_is_an_error_and_no_signal(kind, tmp_path):
     with path.open("w+b") as file:
         file.truncate(FRAMES + CAPACITY)
         memory = mmap.mmap(file.fileno(), 0)
-        ring = kind(memory, CAPACITY, 0, 0)
+        ring = kind(memory, CAPACITY, 0, 0, LAP)
         file.truncate(0)
         with pytest.raises(OSError, match=r"."):
             ring.put([(1, b"x")], 1, COUNTS)
@@ -88,6 +88,6 @@ def test_memory_that_is_there_no_more_is_an_error_and_no_signal(kind, tmp_path):
 @pytest.mark.skipif(len(BOTH) == 1, reason="no accelerator")
 def test_memory_too_small_for_its_frames_is_refused_by_the_accelerator():
     with pytest.raises(ValueError, match="smaller"):
-        RingMemory(mmap.mmap(-1, PAGE), SMALL, 0, 0)
+        RingMemory(mmap.mmap(-1, PAGE), SMALL, 0, 0, LAP)
     with pytest.raises((TypeError, BufferError)):
-        RingMemory(b"read only", SMALL, 0, 0)
+        RingMemory(b"read only", SMALL, 0, 0, LAP)

@@ -31,6 +31,7 @@ from tracer.ring_layout import (
     FIXED,
     FRAME,
     FRAMES,
+    LAP,
     MAGIC,
     NAMES,
     NAMES_END,
@@ -210,7 +211,7 @@ class RingWriter:
     def _fill(self, memory: mmap.mmap) -> RingMemory:
         """Tell the new ring all that the last one knew."""
         FIXED.pack_into(memory, 0, MAGIC, self._pid, self._capacity, self._token)
-        ring = RingMemory(memory, self._capacity, self._sent, self._written)
+        ring = RingMemory(memory, self._capacity, self._sent, self._written, LAP)
         self._memory, self._words = memory, memoryview(memory).cast("Q")
         ring.show(self._counts)
         self._names = self._told = self._described = 0

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 MAGIC: Final = b"tracer02"
 PAGE: Final = 4096
 CAPACITY: Final = 16 * 1024 * 1024
+LAP: Final = 4 * 1024 * 1024
+"""Frames go round in so much of a ring while its reader keeps up."""
 DESCRIPTION_SIZE: Final = 128 * 1024
 """Of one of the two places where the process describes itself, in turn."""
 NAMES_SIZE: Final = 1024 * 1024

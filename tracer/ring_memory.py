@@ -37,20 +37,24 @@ LEAVE: Final = 3
 """The reader wants the next frames in another ring."""
 
 _NEGLECT_NS: Final = 1_000_000_000
-_LAPS: Final = 4
-"""In a quarter of the ring frames go round while the reader keeps up."""
 _POPULATE_WRITE: Final = 23  # MADV_POPULATE_WRITE, Linux 5.14
 
 
 class PureRingMemory:
-    """Where frames go; `sent` and `written` are the process's counts so far, of all its rings."""
+    """Where frames go; `sent` and `written` are the process's counts so far, of all its rings.
 
-    __slots__ = ("_capacity", "_guarded", "_memory", "_read_ns", "_tail", "head", "sent", "words",
-                 "written")  # fmt: skip
+    Beyond `lap` bytes they start over once all is read: there the cache still knows the memory,
+    and the rest of it is never touched while the reader keeps up.
+    """
 
-    def __init__(self, memory: mmap.mmap, capacity: int, sent: int, written: int) -> None:
+    __slots__ = (
+        *("_capacity", "_guarded", "_lap", "_memory", "_read_ns", "_tail"),
+        *("head", "sent", "words", "written"),
+    )
+
+    def __init__(self, memory: mmap.mmap, capacity: int, sent: int, written: int, lap: int) -> None:
         """Write into `memory`, which holds `capacity` bytes of frames, from their beginning on."""
-        self._memory = memory
+        self._memory, self._lap = memory, lap
         self._capacity = capacity
         self.words = memoryview(memory).cast("Q")
         self.sent, self.written = sent, written
@@ -100,8 +104,7 @@ class PureRingMemory:
         offset = self.head % self._capacity
         to_end = self._capacity - offset
         start, needed = FRAMES + offset, size
-        # Where all is read, what comes next goes where the cache still knows the memory.
-        over = offset >= self._capacity // _LAPS and size <= offset and self._tail == self.head
+        over = offset >= self._lap and size <= offset and self._tail == self.head
         wraps = size > to_end or over
         if wraps:
             self.touch(start, FRAME.size)
@@ -139,5 +142,5 @@ else:
     RingMemory = native.RingMemory
     native.ring_layout(
         FRAMES, FRAME.size, ALIGN, PAGE, HEAD, SENT, WRITTEN, TAIL, WANTED, REQUESTS, WRAP,
-        TAKEN, DROPPED, UNREAD, LEAVE, _NEGLECT_NS, TIMELINE, _LAPS,
+        TAKEN, DROPPED, UNREAD, LEAVE, _NEGLECT_NS, TIMELINE,
     )  # fmt: skip

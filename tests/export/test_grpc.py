@@ -39,6 +39,7 @@ from tests.live import (
     requests_in,
     wait_for,
 )
+from tracer.analysis.drawer import Drawing
 from tracer.analysis.metrics import SEEN
 from tracer.analysis.spans import trace_of
 from tracer.export.limiting import Limits
@@ -91,7 +92,8 @@ def test_the_same_trace_arrives_as_by_http(tmp_path):
         by_http = WireOutlet(ByHttp(endpoint=f"{jaeger.endpoint}/v1/traces"), LIMITS)
         by_grpc = ReadableOutlet(ByGrpc(endpoint=jaeger.grpc_endpoint), LIMITS)
         for outlet in (by_http, by_grpc):
-            assert outlet.send(outlet.pack(trace, 1000))
+            (parcels,) = outlet.pack(Drawing([], None, {0: trace}), 1000)
+            assert outlet.send(parcels)
             outlet.close()
             found = jaeger.trace(f"{trace.trace_id:032x}")
             arrived.append(sorted(found, key=lambda one: one.span_id))

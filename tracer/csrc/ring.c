@@ -10,7 +10,7 @@
 
 /* Places and answers of `tracer.ring_layout` and `tracer.ring_memory`; given at import. */
 static long long FRAMES, FRAME_SIZE, ALIGN, PAGE, HEAD, SENT, WRITTEN, TAIL, WANTED, REQUESTS, WRAP;
-static long long TAKEN, DROPPED, UNREAD, LEAVE, NEGLECT_NS, TIMELINE, LAPS;
+static long long TAKEN, DROPPED, UNREAD, LEAVE, NEGLECT_NS, TIMELINE;
 
 typedef struct {
     uint32_t length;
@@ -22,6 +22,7 @@ typedef struct {
     PyObject_HEAD
     Py_buffer view;
     uint64_t capacity;
+    uint64_t lap; /* from here on it may start over */
     uint64_t tail;
     uint64_t head;
     uint64_t sent;
@@ -80,7 +81,7 @@ room_for(Py_ssize_t length)
 static bool
 starts_over(RingMemory *ring, uint64_t offset, uint64_t size)
 {
-    return offset >= ring->capacity / (uint64_t)LAPS && size <= offset && ring->tail == ring->head;
+    return offset >= ring->lap && size <= offset && ring->tail == ring->head;
 }
 
 /* See how far the reader is: only where pages were there a moment ago, for this is one of them. */
@@ -248,8 +249,8 @@ static PyObject *
 ring_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(names))
 {
     PyObject *memory;
-    unsigned long long capacity, sent, written;
-    if (!PyArg_ParseTuple(args, "OKKK", &memory, &capacity, &sent, &written)) {
+    unsigned long long capacity, sent, written, lap;
+    if (!PyArg_ParseTuple(args, "OKKKK", &memory, &capacity, &sent, &written, &lap)) {
         return NULL;
     }
     RingMemory *ring = (RingMemory *)type->tp_alloc(type, 0);
@@ -266,6 +267,7 @@ ring_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(names))
         return NULL;
     }
     ring->capacity = capacity;
+    ring->lap = lap;
     ring->sent = sent;
     ring->written = written;
     ring->guarded = true;
@@ -308,9 +310,9 @@ PyTypeObject RingMemory_Type = {
 PyObject *
 native_ring_layout(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    if (!PyArg_ParseTuple(args, "LLLLLLLLLLLLLLLLLL", &FRAMES, &FRAME_SIZE, &ALIGN, &PAGE, &HEAD,
+    if (!PyArg_ParseTuple(args, "LLLLLLLLLLLLLLLLL", &FRAMES, &FRAME_SIZE, &ALIGN, &PAGE, &HEAD,
                           &SENT, &WRITTEN, &TAIL, &WANTED, &REQUESTS, &WRAP, &TAKEN, &DROPPED,
-                          &UNREAD, &LEAVE, &NEGLECT_NS, &TIMELINE, &LAPS)) {
+                          &UNREAD, &LEAVE, &NEGLECT_NS, &TIMELINE)) {
         return NULL;
     }
     if (FRAME_SIZE != (long long)sizeof(FrameHead)) {
