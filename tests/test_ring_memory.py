@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracer.frames import TIMELINE
 from tracer.ring_layout import CAPACITY, FRAMES, LAP, PAGE, SENT, TAIL, WANTED, WRITTEN
 from tracer.ring_memory import DROPPED, LEAVE, TAKEN, UNREAD, PureRingMemory, RingMemory
 
@@ -21,7 +20,7 @@ LENGTHS = st.lists(st.tuples(st.integers(1, 3), st.integers(0, 3 * SMALL // 4)),
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("put"), LENGTHS),
-        st.tuples(st.just("skip"), st.just(())),
+        st.tuples(st.just("skip"), LENGTHS),
         st.tuples(st.just("read"), st.just(())),
     ),
     max_size=40,
@@ -30,16 +29,15 @@ STEPS = st.lists(
 
 def run(kind, steps, lap):
     memory = mmap.mmap(-1, FRAMES + SMALL)
-    ring, answers, number = kind(memory, SMALL, 7, 5, lap), [], 7
+    ring, answers = kind(memory, SMALL, 7, 5, lap), []
     words = memoryview(memory).cast("Q")
     for what, lengths in steps:
         if what == "read":
             words[TAIL] = ring.head
             continue
         several = [(code, bytes(n % 251 for n in range(length))) for code, length in lengths]
-        number += sum(code == TIMELINE for code, _ in several)
-        answers.append(ring.put(several if what == "put" else None, number, COUNTS))
-    return bytes(memory), answers, ring.head, ring.written
+        answers.append(ring.put(several, what == "put", COUNTS))
+    return bytes(memory), answers, ring.head, ring.sent, ring.written
 
 
 @given(STEPS, st.integers(1, 2 * SMALL))
@@ -53,22 +51,22 @@ def test_what_is_put_is_counted_and_what_does_not_fit_is_not_written(kind):
     memory = mmap.mmap(-1, FRAMES + SMALL)
     words = memoryview(memory).cast("Q")
     ring = kind(memory, SMALL, 0, 0, LAP)
-    assert ring.put([(1, b"x" * 100)], 1, COUNTS) == TAKEN
-    assert ring.put([(1, b"x" * SMALL)], 2, COUNTS) == DROPPED
-    assert ring.put(None, 3, COUNTS) == DROPPED
+    assert ring.put([(1, b"x" * 100)], True, COUNTS) == TAKEN
+    assert ring.put([(1, b"x" * SMALL)], True, COUNTS) == DROPPED
+    assert ring.put([(1, b"x")], False, COUNTS) == DROPPED
     assert (words[SENT], words[WRITTEN]) == (3, 1)
     words[WANTED] = 1
-    assert ring.put([(1, b"x")], 4, COUNTS) == LEAVE
+    assert ring.put([(1, b"x")], True, COUNTS) == LEAVE
 
 
 def test_a_ring_that_nobody_reads_is_noticed_after_a_second():
     memories = [mmap.mmap(-1, FRAMES + SMALL) for _ in BOTH]
     rings = [kind(one, SMALL, 0, 0, LAP) for kind, one in zip(BOTH, memories, strict=True)]
     time.sleep(1.01)
-    assert [ring.put([(1, b"x")], 1, COUNTS) for ring in rings] == [UNREAD] * len(BOTH)
+    assert [ring.put([(1, b"x")], True, COUNTS) for ring in rings] == [UNREAD] * len(BOTH)
     for memory, ring in zip(memories, rings, strict=True):
         memoryview(memory).cast("Q")[TAIL] = ring.head
-    assert [ring.put([(1, b"x")], 2, COUNTS) for ring in rings] == [TAKEN] * len(BOTH)
+    assert [ring.put([(1, b"x")], True, COUNTS) for ring in rings] == [TAKEN] * len(BOTH)
 
 
 @pytest.mark.parametrize("kind", BOTH)
@@ -80,7 +78,7 @@ def test_memory_that_is_there_no_more_is_an_error_and_no_signal(kind, tmp_path):
         ring = kind(memory, CAPACITY, 0, 0, LAP)
         file.truncate(0)
         with pytest.raises(OSError, match=r"."):
-            ring.put([(1, b"x")], 1, COUNTS)
+            ring.put([(1, b"x")], True, COUNTS)
         with pytest.raises(OSError, match=r"."):
             ring.touch(0, 8)
 

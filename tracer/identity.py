@@ -60,8 +60,8 @@ def identify(timeline: Timeline) -> Ids:
     request_id, verdict = random.getrandbits(64) or 1, timeline.verdict
     if verdict.trace_id:
         return request_id, verdict.trace_id, verdict.parent_span_id
-    headers = read_headers() if read_headers is not None else {}
-    parent = parse_traceparent(headers.get("traceparent"))
+    headers = read_headers() if read_headers is not None else None
+    parent = parse_traceparent(headers.get("traceparent")) if headers else None
     if parent is not None:
         return request_id, parent[0], parent[1]
     return request_id, random.getrandbits(128) or 1, None

@@ -102,28 +102,41 @@ class RingWriter:
 
     def write(self, several: list[tuple[int, bytes]], names: list[str]) -> None:
         """Append frames, or drop those there is no room for; timelines are counted."""
-        if os.getpid() != self._pid:
-            self._here()
-        before = self._sent
-        for kind, _ in several:
-            if kind == TIMELINE:
-                self._sent += 1
-        if names:
-            self._texts += names
+        ring = self._ring
+        if names or ring is None or self._told < len(self._texts) or os.getpid() != self._pid:
+            self._write_slowly(several, names)
+        elif not self._put(ring, several, fits=True):
+            self._write_slowly(several, [])
+
+    def _write_slowly(self, several: list[tuple[int, bytes]], names: list[str]) -> None:
+        """Write where there may be no ring yet, another process, or names to tell before."""
+        self._here()
+        self._texts += names
+        timelines = sum(kind == TIMELINE for kind, _ in several)
         for _ in range(2):  # a ring that was truncated is followed by another one
-            if self._ring is None and (self._sent > before or self._prepare is None):
+            if self._ring is None and (timelines or self._prepare is None):
                 self._make()
             ring = self._ring
-            if ring is None or self._put(ring, several):
+            if ring is None:
+                break
+            if self._tell(ring) and self._put(ring, several, fits=self._told == len(self._texts)):
                 return
+        self._sent += timelines
 
-    def _put(self, ring: RingMemory, several: list[tuple[int, bytes]]) -> bool:
-        """Write frames or drop them; False where the ring is there no more."""
+    def _tell(self, ring: RingMemory) -> bool:
+        """Write down names that aren't; False where the ring is there no more."""
         try:
             if self._told < len(self._texts):
                 self._write_names(ring)
-            given = several if self._told == len(self._texts) else None
-            answer = ring.put(given, self._sent, self._counts)
+        except OSError:
+            self._let_go()
+            return False
+        return True
+
+    def _put(self, ring: RingMemory, several: list[tuple[int, bytes]], *, fits: bool) -> bool:
+        """Write frames or drop them; False where the ring is there no more."""
+        try:
+            answer = ring.put(several, fits, self._counts)
         except OSError:
             self._let_go()
             return False
@@ -239,6 +252,6 @@ class RingWriter:
 
     def _let_go(self) -> None:
         if self._ring is not None:
-            self._written = self._ring.written
+            self._sent, self._written = self._ring.sent, self._ring.written
         self._ring = self._memory = None
         self._words = memoryview(b"")

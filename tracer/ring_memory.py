@@ -62,15 +62,18 @@ class PureRingMemory:
         self._guarded = True
         self._read_ns = now()
 
-    def put(self, frames: list[tuple[int, bytes]] | None, sent: int, counts: array[int]) -> int:
-        """Write frames `(kind, content)` and move the head; without any, timelines are counted.
+    def put(self, frames: list[tuple[int, bytes]], fits: bool, counts: array[int]) -> int:  # noqa: FBT001 - as in C
+        """Write frames `(kind, content)`, where that `fits`, and move the head.
 
-        `sent` is the number of the last timeline. Raise `OSError` where the memory is there no
-        more: then the reader finds none of them.
+        Timelines are counted in any case. Raise `OSError` where the memory is there no more:
+        then the reader finds none of them, and nothing was counted.
         """
-        words = self.words
-        self.sent = sent
-        fits = frames is not None and self._append_all(frames, sent)
+        words, before = self.words, (self.head, self.sent, self.written)
+        try:
+            fits = self._append_all(frames, fits=fits)
+        except BaseException:
+            self.head, self.sent, self.written = before
+            raise
         self.show(counts)
         words[HEAD] = self.head
         words[SENT] = self.sent
@@ -81,22 +84,18 @@ class PureRingMemory:
             return DROPPED
         return UNREAD if now() - self._read_ns > _NEGLECT_NS else TAKEN
 
-    def _append_all(self, frames: list[tuple[int, bytes]], sent: int) -> bool:
-        before = self.head, self.written
+    def _append_all(self, frames: list[tuple[int, bytes]], *, fits: bool) -> bool:
         self.touch(FRAMES + self.head % self._capacity, FRAME.size)
         tail = self.words[TAIL]
         if tail != self._tail:
             self._tail, self._read_ns = tail, now()
-        number = sent - sum(kind == TIMELINE for kind, _ in frames)
-        fits = True
-        try:
-            for kind, frame in frames:
-                number += kind == TIMELINE
-                fits &= self._append(kind, frame, number if kind == TIMELINE else 0)
-        except BaseException:
-            self.head, self.written = before
-            raise
-        return fits
+        every = fits
+        for kind, frame in frames:
+            number = 0
+            if kind == TIMELINE:
+                self.sent = number = self.sent + 1
+            every &= fits and self._append(kind, frame, number)
+        return every
 
     def _append(self, kind: int, frame: bytes, number: int) -> bool:
         memory, length = self._memory, len(frame)

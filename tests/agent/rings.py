@@ -25,6 +25,12 @@ WORKER = textwrap.dedent("""
 """)
 
 
+def sent_by(writer):
+    """How many timelines a writer has sent."""
+    ring = writer._ring
+    return writer._sent if ring is None else ring.sent
+
+
 def writer_in(directory, capacity=1 << 20, **options):
     writer = RingWriter(directory, capacity, **options)
     writer.describe({"pid": os.getpid()})

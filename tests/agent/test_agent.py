@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.agent.rings import recorded, send, writer_in
+from tests.agent.rings import recorded, send, sent_by, writer_in
 from tracer import frames
 from tracer import ring_layout as ring
 from tracer.agent.agent import Agent
@@ -137,7 +137,7 @@ def test_a_recording_that_cannot_be_written_for_a_while_costs_nothing(bench, mon
         with monkeypatch.context() as patch:
             patch.setattr(bench.recording, "_write", full)
             for _ in range(2):
-                send(writer, 5, writer._sent + 1)
+                send(writer, 5, sent_by(writer) + 1)
                 bench.drain()
             assert "no room" in bench.agent.status()["failure"]
             send(writer_in(bench.directory), 2, 1_000)
@@ -262,7 +262,7 @@ def test_no_garbage_in_a_ring_stops_the_agent_or_makes_it_grow(tmp_path_factory,
         if writer._path.exists():
             corrupted(writer._path, place, noise)
         bench.drain()
-        send(writer, 2, writer._sent + 1)
+        send(writer, 2, sent_by(writer) + 1)
         if data.draw(st.booleans()):
             bench.restart()
     bench.drain()

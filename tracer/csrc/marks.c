@@ -4,17 +4,35 @@ int64_t ENTER, EXIT, STEP, YIELD, DONE, SUBMIT, SUBMITTED, RUN, RUN_ON, RAN, NOT
 int64_t HOP, HOP_END, LAST;
 int64_t MARK_LIMIT = INT64_MAX, HARD_LIMIT = INT64_MAX;
 
+/* The memory of a request that is over, for the next: it has grown already, and the cache has it. */
+static Column spare;
+
+enum { SPARE_ROOM = 8192 };
+
+static bool
+column_grow(Column *column, Py_ssize_t wanted)
+{
+    if (column->numbers == NULL && spare.room >= wanted) {
+        column->numbers = spare.numbers;
+        column->room = spare.room;
+        spare = (Column){NULL, 0, 0};
+        return true;
+    }
+    Py_ssize_t room = column->room ? column->room * 2 : 256;
+    int64_t *grown = PyMem_RawRealloc(column->numbers, (size_t)room * sizeof(int64_t));
+    if (grown == NULL) {
+        return false;
+    }
+    column->numbers = grown;
+    column->room = room;
+    return true;
+}
+
 bool
 column_push(Column *column, const int64_t *numbers, Py_ssize_t count)
 {
-    if (column->used + count > column->room) {
-        Py_ssize_t room = column->room ? column->room * 2 : 256;
-        int64_t *grown = PyMem_RawRealloc(column->numbers, (size_t)room * sizeof(int64_t));
-        if (grown == NULL) {
-            return false;
-        }
-        column->numbers = grown;
-        column->room = room;
+    if (column->used + count > column->room && !column_grow(column, count)) {
+        return false;
     }
     memcpy(column->numbers + column->used, numbers, (size_t)count * sizeof(int64_t));
     column->used += count;
@@ -31,7 +49,12 @@ column_bytes(Column *column)
 void
 column_free(Column *column)
 {
-    PyMem_RawFree(column->numbers);
+    if (spare.numbers == NULL && column->room <= SPARE_ROOM) {
+        spare = (Column){column->numbers, 0, column->numbers != NULL ? column->room : 0};
+    }
+    else {
+        PyMem_RawFree(column->numbers);
+    }
     column->numbers = NULL;
     column->used = column->room = 0;
 }

@@ -160,58 +160,48 @@ show(RingMemory *ring, PyObject *counts)
     return true;
 }
 
-/* How many of the frames were written, -1 with an error; `sent` is that of the last timeline. */
-static Py_ssize_t
-append_all(RingMemory *ring, PyObject *frames, uint64_t sent)
+/* 1 where all frames were written, 0 where some were not, -1 with an error. */
+static int
+append_all(RingMemory *ring, PyObject *frames, bool fits)
 {
-    Py_ssize_t count = PyList_GET_SIZE(frames), written = 0;
-    uint64_t number = sent;
-    bool touched;
+    bool touched, all = fits;
     if (!touch_all(ring, frames, &touched)) {
         return -1;
     }
     look(ring);
-    for (Py_ssize_t i = 0; i < count; i++) {
-        number -= PyLong_AsLong(PyTuple_GET_ITEM(PyList_GET_ITEM(frames, i), 0)) == TIMELINE;
-    }
-    for (Py_ssize_t i = 0; i < count; i++) {
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(frames); i++) {
         PyObject *entry = PyList_GET_ITEM(frames, i);
         long kind = PyLong_AsLong(PyTuple_GET_ITEM(entry, 0));
-        bool numbered = kind == TIMELINE;
-        number += numbered;
-        int fits = append(ring, (uint32_t)kind, PyTuple_GET_ITEM(entry, 1), numbered ? number : 0,
-                          &touched);
-        if (fits < 0 || PyErr_Occurred()) {
+        if (PyErr_Occurred()) {
             return -1;
         }
-        written += fits;
+        uint64_t number = kind == TIMELINE ? ++ring->sent : 0;
+        int written = fits ? append(ring, (uint32_t)kind, PyTuple_GET_ITEM(entry, 1), number,
+                                    &touched) : 0;
+        if (written < 0) {
+            return -1;
+        }
+        all = all && written;
     }
-    return written;
+    return all;
 }
 
+/* put(frames, fits, counts) */
 static PyObject *
 ring_put(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
     RingMemory *ring = (RingMemory *)self;
-    if (count != 3 || !(args[0] == Py_None || PyList_Check(args[0]))) {
-        PyErr_SetString(PyExc_TypeError, "put(frames, sent, counts)");
+    if (count != 3 || !PyList_Check(args[0])) {
+        PyErr_SetString(PyExc_TypeError, "put(frames, fits, counts)");
         return NULL;
     }
-    uint64_t sent = PyLong_AsUnsignedLongLong(args[1]);
-    if (PyErr_Occurred()) {
+    uint64_t head = ring->head, sent = ring->sent, before = ring->written;
+    int written = append_all(ring, args[0], args[1] == Py_True);
+    if (written < 0) {
+        ring->head = head;
+        ring->sent = sent;
+        ring->written = before;
         return NULL;
-    }
-    ring->sent = sent;
-    bool fits = false;
-    if (args[0] != Py_None) {
-        uint64_t head = ring->head, before = ring->written;
-        Py_ssize_t written = append_all(ring, args[0], sent);
-        if (written < 0) {
-            ring->head = head;
-            ring->written = before;
-            return NULL;
-        }
-        fits = written == PyList_GET_SIZE(args[0]);
     }
     if (!show(ring, args[2])) {
         return NULL;
@@ -223,7 +213,7 @@ ring_put(PyObject *self, PyObject *const *args, Py_ssize_t count)
     if (*word(ring, WANTED)) {
         answer = LEAVE;
     }
-    else if (fits) {
+    else if (written) {
         answer = now_ns() - ring->read_ns > NEGLECT_NS ? UNREAD : TAKEN;
     }
     return PyLong_FromLongLong(answer);
@@ -291,6 +281,7 @@ static PyMethodDef ring_methods[] = {
 
 static PyMemberDef ring_members[] = {
     {"head", T_ULONGLONG, offsetof(RingMemory, head), READONLY, NULL},
+    {"sent", T_ULONGLONG, offsetof(RingMemory, sent), READONLY, NULL},
     {"written", T_ULONGLONG, offsetof(RingMemory, written), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracer import chain
 from tracer.recorder import CURRENT
-from tracer.scopes import attempt, enter, is_coroutine_function, leave, note_error
+from tracer.scopes import attempt, disarm, enter, is_coroutine_function, leave, note_error
 from tracer.seams import Probe, Seam
 from tracer.sites import NAME_ATTRIBUTE, describe
 
@@ -89,16 +89,15 @@ def _resolve(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., 
         enter(timeline, owner)
         try:
             match = original(self, request)
-            attempt("noting a route", _note_route, recorder, timeline, match)
+            try:
+                timeline.route = recorder.name(str(match.route))
+            except Exception:  # noqa: BLE001 - a request never fails because of us
+                disarm(None, "noting a route")
             return match
         finally:
             leave(timeline, owner)
 
     return resolve_request
-
-
-def _note_route(recorder: Recorder, timeline: Timeline, match: Any) -> None:
-    timeline.route = recorder.name(str(match.route))
 
 
 def _make_view_atomic(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:

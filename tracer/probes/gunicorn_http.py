@@ -48,7 +48,7 @@ def _write(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., An
         timeline = CURRENT.get()
         if timeline is None:
             return original(self, *args)
-        before = self.sent, self.headers_sent
+        before = self.sent + self.headers_sent
         enter(timeline, owner)
         try:
             return original(self, *args)
@@ -58,8 +58,8 @@ def _write(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., An
             raise
         finally:
             leave(timeline, owner)
-            timeline.status = getattr(self, "status_code", None) or timeline.status
-            if before != (self.sent, self.headers_sent) or (not args and self.chunked):
+            timeline.status = timeline.status or getattr(self, "status_code", None) or 0
+            if before != self.sent + self.headers_sent or (not args and self.chunked):
                 sent(timeline)
 
     return write
