@@ -6,6 +6,7 @@ takes a lock: appending to a list is one step of the interpreter, and so is the 
 
 from __future__ import annotations
 
+import itertools
 import struct
 from array import array
 from threading import get_ident as ident
@@ -34,6 +35,8 @@ HARD_LIMIT: Final = 60_000
 class PureMarks:
     """The marks of one request, append-only; `append` takes one. And the head of its frame.
 
+    `next_id` gives a number that none of its hops or tracks has.
+
     `append` is the bound method of a list that holds the marks' integers one after the
     other: as quick as appending tuples, half the price to encode, and nothing for the
     garbage collector to look through. Marks come from several threads; those of one
@@ -57,6 +60,7 @@ class PureMarks:
         "last_ns",
         "loop",
         "method",
+        "next_id",
         "outcome",
         "route",
         "sequence",
@@ -71,6 +75,7 @@ class PureMarks:
         self._numbers: list[int] = []
         self.append: Callable[[Mark], None] = self._numbers.extend
         self._depths: dict[int, int] | None = None
+        self.next_id: Callable[[], int] = itertools.count(1).__next__
         self.entered: Callable[[Callable[[], Any]], Any] | None = None
         self.after = self.folded = self.handing = self.last_ns = 0
         self.sequence = self.start_ns = self.connection = 0

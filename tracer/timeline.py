@@ -34,7 +34,6 @@ A mark is four integers `(code, t_ns, thread, value)`; `thread` is
 
 from __future__ import annotations
 
-import itertools
 from threading import get_ident as ident
 from typing import TYPE_CHECKING, Final
 
@@ -42,7 +41,7 @@ from tracer.accelerator import native
 from tracer.marks import HARD_LIMIT, MARK_LIMIT, Mark, Marks, pack, unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from typing import Any
 
 (
@@ -100,7 +99,6 @@ class Timeline(Marks):
 
     __slots__ = (
         "children",
-        "ids",
         "path",
         "read_headers",
         "status",
@@ -115,7 +113,6 @@ class Timeline(Marks):
         self.start_ns = start_ns
         self.server = server
         self.interface = interface
-        self.ids: Iterator[int] = itertools.count(1)
         self.children: list[tuple[Any, int]] = []
         self.read_headers: Callable[[], dict[str, str]] | None = None
         self.path: str | None = None

@@ -65,7 +65,7 @@ def follow_task(
     **kwargs: Any,
 ) -> asyncio.Task[Any]:
     """Create a task by `create` whose steps are marked as a new track of `timeline`."""
-    track = next(timeline.ids)
+    track = timeline.next_id()
     mark(timeline, SPAWN, track)
     wrapped = followed(coroutine, timeline, track)
     _take_name(wrapped, coroutine)

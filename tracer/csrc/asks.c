@@ -2,7 +2,10 @@
 
 /* The loop's side of a hand-off: who asks for it, and what is handed to the executor. */
 
-static PyObject *func_name, *name_name, *ids_name, *handler, *dunder_code;
+static PyObject *func_name, *name_name, *handler, *dunder_code;
+
+/* The function of the method that was found to be asgiref's last: of one class there is one. */
+static PyObject *known_handler;
 
 /* asgiref hands over a partial of its `thread_handler`, in every release and subclass. */
 static bool
@@ -12,23 +15,17 @@ is_hop(PyObject *partial_type, PyObject *function)
         return false;
     }
     PyObject *inner = PyObject_GetAttr(function, func_name);
-    PyObject *name = inner == NULL ? NULL : PyObject_GetAttr(inner, name_name);
-    bool found = name != NULL && PyUnicode_Check(name) && PyUnicode_Compare(name, handler) == 0;
-    Py_XDECREF(name);
+    PyObject *method = inner != NULL && PyMethod_Check(inner) ? PyMethod_GET_FUNCTION(inner) : NULL;
+    bool found = method != NULL && method == known_handler;
+    if (inner != NULL && !found) {
+        PyObject *name = PyObject_GetAttr(inner, name_name);
+        found = name != NULL && PyUnicode_Check(name) && PyUnicode_Compare(name, handler) == 0;
+        Py_XDECREF(name);
+        if (found && method != NULL) {
+            Py_XSETREF(known_handler, Py_NewRef(method));
+        }
+    }
     Py_XDECREF(inner);
-    PyErr_Clear();
-    return found;
-}
-
-/* The next number of the timeline's hops and tracks; -1, without an error, where there is none. */
-static int64_t
-next_id(Marks *marks)
-{
-    PyObject *ids = PyObject_GetAttr((PyObject *)marks, ids_name);
-    PyObject *number = ids == NULL ? NULL : PyIter_Next(ids);
-    int64_t found = number == NULL ? -1 : PyLong_AsLongLong(number);
-    Py_XDECREF(number);
-    Py_XDECREF(ids);
     PyErr_Clear();
     return found;
 }
@@ -53,7 +50,7 @@ executed_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *na
     if (marks != NULL && names == NULL && PyVectorcall_NARGS(nargsf) == 3 &&
         is_hop(PyTuple_GET_ITEM(run->other, 0), args[2]) &&
         is_watched(args[0], PyTuple_GET_ITEM(run->other, 1))) {
-        hop = next_id(marks);
+        hop = ++marks->ids;
     }
     if (hop < 0) {
         Py_XDECREF(marks);
@@ -95,6 +92,35 @@ native_executed(PyObject *Py_UNUSED(module), PyObject *args)
     return (PyObject *)made;
 }
 
+enum { SITES = 256 };
+
+static inline size_t
+place_for(const void *one, const void *other)
+{
+    uintptr_t mixed = ((uintptr_t)one >> 4) * 31 + ((uintptr_t)other >> 4);
+    return (mixed ^ mixed >> 8) % SITES;
+}
+
+/* Code that was found to be none of ours: told by its address, which is its own while held here. */
+static PyCodeObject *strangers[SITES];
+
+/* Borrowed: True for code of ours, False for others', NULL where nobody has said yet. */
+static PyObject *
+is_own(PyObject *ours, PyCodeObject *code)
+{
+    PyCodeObject **place = &strangers[place_for(code, NULL)];
+    if (*place == code) {
+        return Py_False;
+    }
+    PyObject *number = PyLong_FromVoidPtr(code);
+    PyObject *own = number == NULL ? NULL : PyDict_GetItemWithError(ours, number);
+    Py_XDECREF(number);
+    if (own == Py_False) {
+        Py_XSETREF(*place, (PyCodeObject *)Py_NewRef(code));
+    }
+    return own;
+}
+
 /* A new reference to the code of the nearest frame that is none of ours; NULL where unknown. */
 static PyCodeObject *
 asker(PyObject *ours)
@@ -102,9 +128,7 @@ asker(PyObject *ours)
     PyFrameObject *frame = PyThreadState_GetFrame(PyThreadState_Get());
     while (frame != NULL) {
         PyCodeObject *code = PyFrame_GetCode(frame);
-        PyObject *number = PyLong_FromVoidPtr(code);
-        PyObject *own = number == NULL ? NULL : PyDict_GetItemWithError(ours, number);
-        Py_XDECREF(number);
+        PyObject *own = is_own(ours, code);
         PyFrameObject *back = own == Py_True ? PyFrame_GetBack(frame) : NULL;
         Py_DECREF(frame);
         if (own == Py_False) {
@@ -116,24 +140,70 @@ asker(PyObject *ours)
     return NULL;
 }
 
-/* What `tracer.sites` has for a hand-off of a function: a new reference, or NULL and no error. */
-PyObject *
-known_site(PyObject *known, PyObject *ours, PyObject *function, PyObject *name_attribute)
+/* Sites found lately, by the code that asks and what runs there: told by their addresses, which are
+   theirs for as long as they are held here. All are of one table, `sites_of`. */
+typedef struct {
+    PyCodeObject *code;
+    PyObject *what;
+    PyObject *number;
+} Site;
+
+static Site sites[SITES];
+static PyObject *sites_of;
+
+static void
+keep_site(PyObject *known, PyCodeObject *code, PyObject *what, PyObject *number)
 {
-    PyObject *what = optional_attr(function, name_attribute);
-    if (what == NULL) {
-        PyObject *ran = optional_attr(function, dunder_code);
-        what = ran == NULL ? NULL : PyLong_FromVoidPtr(ran);
-        Py_XDECREF(ran);
+    if (known != sites_of) {
+        for (int i = 0; i < SITES; i++) {
+            Py_CLEAR(sites[i].code);
+            Py_CLEAR(sites[i].what);
+            Py_CLEAR(sites[i].number);
+        }
+        Py_XSETREF(sites_of, Py_NewRef(known));
     }
-    PyCodeObject *code = what == NULL ? NULL : asker(ours);
-    PyObject *number = code == NULL ? NULL : PyLong_FromVoidPtr(code);
-    PyObject *key = number == NULL ? NULL : PyTuple_Pack(2, number, what);
+    Site *site = &sites[place_for(code, what)];
+    Py_XSETREF(site->code, (PyCodeObject *)Py_NewRef(code));
+    Py_XSETREF(site->what, Py_NewRef(what));
+    Py_XSETREF(site->number, Py_NewRef(number));
+}
+
+/* A new reference, or NULL and no error: what the table has, asked as Python does. */
+static PyObject *
+looked_up(PyObject *known, PyCodeObject *code, PyObject *what, bool named)
+{
+    PyObject *ran = named ? Py_NewRef(what) : PyLong_FromVoidPtr(what);
+    PyObject *number = PyLong_FromVoidPtr(code);
+    PyObject *key = ran == NULL || number == NULL ? NULL : PyTuple_Pack(2, number, ran);
     PyObject *found = key == NULL ? NULL : PyDict_GetItemWithError(known, key);
     Py_XINCREF(found);
     PyErr_Clear();
     Py_XDECREF(key);
     Py_XDECREF(number);
+    Py_XDECREF(ran);
+    return found;
+}
+
+/* What `tracer.sites` has for a hand-off of a function: a new reference, or NULL and no error. */
+PyObject *
+known_site(PyObject *known, PyObject *ours, PyObject *function, PyObject *name_attribute)
+{
+    PyObject *what = optional_attr(function, name_attribute);
+    bool named = what != NULL;
+    if (!named) {
+        what = optional_attr(function, dunder_code);
+    }
+    PyCodeObject *code = what == NULL ? NULL : asker(ours);
+    PyObject *found = NULL;
+    if (code != NULL) {
+        Site *site = &sites[place_for(code, what)];
+        if (known == sites_of && site->code == code && site->what == what) {
+            found = Py_NewRef(site->number);
+        }
+        else if ((found = looked_up(known, code, what, named)) != NULL) {
+            keep_site(known, code, what, found);
+        }
+    }
     Py_XDECREF(code);
     Py_XDECREF(what);
     return found;
@@ -207,8 +277,7 @@ asks_prepare(void)
 {
     func_name = PyUnicode_InternFromString("func");
     name_name = PyUnicode_InternFromString("__name__");
-    ids_name = PyUnicode_InternFromString("ids");
     handler = PyUnicode_InternFromString("thread_handler");
     dunder_code = PyUnicode_InternFromString("__code__");
-    return func_name && name_name && ids_name && handler && dunder_code;
+    return func_name && name_name && handler && dunder_code;
 }

@@ -155,6 +155,12 @@ marks_append(PyObject *self, PyObject *entry)
 }
 
 static PyObject *
+marks_next_id(PyObject *self, PyObject *Py_UNUSED(unused))
+{
+    return PyLong_FromLongLong(++((Marks *)self)->ids);
+}
+
+static PyObject *
 marks_packed(PyObject *self, PyObject *Py_UNUSED(unused))
 {
     return column_bytes(&((Marks *)self)->column);
@@ -232,6 +238,7 @@ marks_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(nam
 
 static PyMethodDef marks_methods[] = {
     {"append", marks_append, METH_O, "Take one mark `(code, t_ns, thread, value)`."},
+    {"next_id", marks_next_id, METH_NOARGS, "Return a number that none of its hops or tracks has."},
     {"packed", marks_packed, METH_NOARGS, "Return the marks' integers, eight bytes each."},
     {"longest", marks_longest, METH_VARARGS, "Return whose own code ran longest in between."},
     {"frame", marks_frame, METH_VARARGS, "Return the request's frame, and take no more marks."},

@@ -142,7 +142,7 @@ PyInit__native(void)
     }
     if (busy_prepare() && handles_prepare() && asks_prepare() && awaited_prepare() &&
         steps_prepare() && turns_prepare() && hops_prepare() &&
-        PyType_Ready(&StandIn_Type) == 0 && register_type(module, "Marks", &Marks_Type) &&
+        stand_in_prepare() && register_type(module, "Marks", &Marks_Type) &&
         register_type(module, "Log", &Log_Type) &&
         register_type(module, "RingMemory", &RingMemory_Type) &&
         register_type(module, "Waiting", &Waiting_Type) &&

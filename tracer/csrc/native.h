@@ -48,6 +48,7 @@ typedef struct {
     long long last_ns;
     long long after;
     long long handing;
+    long long ids; /* of hops and tracks, given out so far */
     long long start_ns; /* this and the next: the head of the request's frame */
     long long connection;
     long long server;
@@ -218,6 +219,7 @@ PyObject *scope_of_one(Marks *marks, PyObject *wrapped, int64_t owner);
 
 PyObject *native_live(PyObject *module, PyObject *args);
 
+bool stand_in_prepare(void);
 bool busy_prepare(void);
 bool handles_prepare(void);
 bool turns_prepare(void);

@@ -1,5 +1,7 @@
 #include "native.h"
 
+static PyObject *class_name;
+
 /* What stands in for a function of somebody else's: called, bound, named and copied as that
    function is. It is none itself, so it never shows in a traceback. */
 
@@ -132,18 +134,6 @@ stand_in_bind(PyObject *self, PyObject *instance, PyObject *Py_UNUSED(type))
     return PyMethod_New(self, instance);
 }
 
-/* What it has not been given is what its function has: a name, a view's attributes. */
-static PyObject *
-stand_in_getattro(PyObject *self, PyObject *name)
-{
-    StandIn *made = (StandIn *)self;
-    PyObject *own = made->dict == NULL ? NULL : PyDict_GetItemWithError(made->dict, name);
-    if (own != NULL) {
-        return Py_NewRef(own);
-    }
-    return PyErr_Occurred() ? NULL : attr_or_wrapped(self, name, made->wrapped);
-}
-
 static PyObject *
 stand_in_repr(PyObject *self)
 {
@@ -162,12 +152,44 @@ static PyMethodDef stand_in_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-/* `isinstance` is asked by asgiref and `inspect` in every hand-off: a function says yes at once. */
+/* asgiref and `inspect` ask in every hand-off whether it is a function: it says yes at once. */
 static PyObject *
 stand_in_class(PyObject *self, void *Py_UNUSED(unused))
 {
     PyObject *wrapped = ((StandIn *)self)->wrapped;
     return Py_NewRef(wrapped == NULL ? (PyObject *)Py_TYPE(self) : (PyObject *)Py_TYPE(wrapped));
+}
+
+/* What it has not been given is what its function has: a name, a view's attributes. `isinstance`
+   asks for the class, forty times a request. */
+static PyObject *
+stand_in_getattro(PyObject *self, PyObject *name)
+{
+    StandIn *made = (StandIn *)self;
+    if (name == class_name) {
+        return stand_in_class(self, NULL);
+    }
+    PyObject *own = made->dict == NULL ? NULL : PyDict_GetItemWithError(made->dict, name);
+    if (own != NULL) {
+        return Py_NewRef(own);
+    }
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    PyObject *found = _PyType_Lookup(Py_TYPE(self), name);
+    if (found == NULL) {
+        return made->wrapped != NULL ? PyObject_GetAttr(made->wrapped, name)
+                                     : PyObject_GenericGetAttr(self, name);
+    }
+    descrgetfunc get = Py_TYPE(found)->tp_descr_get;
+    return get != NULL ? get(found, self, (PyObject *)Py_TYPE(self)) : Py_NewRef(found);
+}
+
+bool
+stand_in_prepare(void)
+{
+    class_name = PyUnicode_InternFromString("__class__");
+    return class_name != NULL && PyType_Ready(&StandIn_Type) == 0;
 }
 
 static PyGetSetDef stand_in_attributes[] = {

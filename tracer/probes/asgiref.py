@@ -100,7 +100,7 @@ def _run_in_executor(recorder: Recorder, original: Callable[..., Any]) -> Callab
         timeline = CURRENT.get()
         if timeline is None or not _is_hop(func) or not hasattr(self, WATCHED):
             return original(self, executor, func, *args)
-        hop = next(timeline.ids)
+        hop = timeline.next_id()
         timeline.handing = ident()
         mark(timeline, SUBMIT, hop)
         try:
@@ -204,7 +204,7 @@ def _main_wrap(_recorder: Recorder, original: Callable[..., Any]) -> Callable[..
         coroutine = original(self, *args, **kwargs)
         if timeline is None:
             return coroutine
-        track = next(timeline.ids)
+        track = timeline.next_id()
         mark(timeline, BRIDGE, track)
         return _begin_bridge(coroutine, timeline, track)
 
