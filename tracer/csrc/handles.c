@@ -91,8 +91,10 @@ ends_the_loop(void)
            PyErr_ExceptionMatches(PyExc_KeyboardInterrupt);
 }
 
+/* Run it in its context; `timeline` is then a new reference to what that has for the variable, None
+   for nothing, or NULL where that isn't known. */
 PyObject *
-run_handle(StandIn *turn, PyObject *handle, PyObject *callback)
+run_handle(StandIn *turn, PyObject *handle, PyObject *callback, PyObject **timeline)
 {
     PyObject *context = *slot_of(handle, turn->context_at), *args = *slot_of(handle, turn->args_at);
     if (context == NULL || !PyContext_CheckExact(context) || args == NULL ||
@@ -105,6 +107,9 @@ run_handle(StandIn *turn, PyObject *handle, PyObject *callback)
     bool entered = PyContext_Enter(context) == 0;
     if (entered) {
         result = PyObject_Call(callback, args, NULL);
+        if (result != NULL && PyContextVar_Get(turn->variable, Py_None, timeline) < 0) {
+            PyErr_Clear();
+        }
         if (PyContext_Exit(context) < 0) {
             Py_CLEAR(result);
         }

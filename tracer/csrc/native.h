@@ -189,7 +189,7 @@ bool log_busy(Log *log, Marks *marks, int64_t start, int64_t end);
 void note_turn(StandIn *turn, PyObject *timeline, PyObject *callback, int64_t start, int64_t end);
 
 bool handles_known(StandIn *turn, PyObject *type);
-PyObject *run_handle(StandIn *turn, PyObject *handle, PyObject *callback);
+PyObject *run_handle(StandIn *turn, PyObject *handle, PyObject *callback, PyObject **timeline);
 
 PyObject *native_scope(PyObject *module, PyObject *args);
 PyObject *native_turn(PyObject *module, PyObject *args);

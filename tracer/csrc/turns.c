@@ -39,14 +39,17 @@ turn_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
     }
     Py_INCREF(handle);
     int64_t start = now_ns();
-    PyObject *result = known ? run_handle(turn, handle, callback)
+    PyObject *timeline = NULL;
+    PyObject *result = known ? run_handle(turn, handle, callback, &timeline)
                              : PyObject_Vectorcall(turn->wrapped, args, nargsf, names);
     int64_t end = now_ns();
     if (end - start > turn->number && result != NULL) {
-        PyObject *timeline = timeline_of(turn, handle, turn->variable);
+        if (timeline == NULL) {
+            timeline = timeline_of(turn, handle, turn->variable);
+        }
         note_turn(turn, timeline, callback, start, end);
-        Py_XDECREF(timeline);
     }
+    Py_XDECREF(timeline);
     Py_DECREF(callback);
     Py_DECREF(handle);
     return result;
