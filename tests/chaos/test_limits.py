@@ -18,6 +18,9 @@ from tests.live import GUNICORN, UVICORN, wait_for
 WARM = 10
 """So many requests are the first in their worker, or come beside those."""
 
+BOOTS_S = 2
+"""A worker makes its ring before it imports the site; until then it answers nobody."""
+
 
 def test_worker_killed(tmp_path):
     command = (*GUNICORN, "--workers", "2", "demo_site.wsgi")
@@ -28,6 +31,7 @@ def test_worker_killed(tmp_path):
             (first, second) = (int(path.name.split("-")[0]) for path in chaos.rings())
             os.kill(first, signal.SIGKILL)
             assert wait_for(lambda: len(chaos.rings()) == 2 and not _runs(first))
+            time.sleep(BOOTS_S)
             os.kill(second, signal.SIGKILL)
 
         wrong = chaos.under(kill, 300)

@@ -60,6 +60,12 @@ class _Lost(NamedTuple):
 
 
 class _Filling:
+    """One buffer for all requests, and where in it each one's spans begin.
+
+    A place is its template's, plus where its request begins, plus what was added to the spans
+    before it because others had the loop in them.
+    """
+
     def __init__(
         self, columns: Columns, templates: Sequence[Template], others: Sequence[Written]
     ) -> None:
