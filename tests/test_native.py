@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from tracer import marks, tracks
 from tracer.accelerator import PURE, native
+from tracer.frames import decode_occupancy
 from tracer.recorder import CURRENT
 from tracer.scopes import enter, leave, mark, mark_at, scoped
 from tracer.timeline import ENTER, EXIT, SUBMIT, Timeline
@@ -82,6 +83,78 @@ def test_a_log_is_taken_once(entries, first):
         assert len(log) == len(entries[first:])
         assert len(taken + log.take()) == 40 * len(entries)
         assert not log.take()
+
+
+SHORT = st.integers(0, 30)
+
+
+@given(SHORT, SHORT, SHORT, st.sampled_from([0, 5]), st.sampled_from([None, {}, {3: 7}]))
+def test_both_logs_note_the_same_of_a_request(start, length, answered, after, names):
+    noted = []
+    for log_kind, marks_kind in zip(LOGS, BOTH, strict=True):
+        log, made = log_kind(), marks_kind()
+        log.after = names
+        made.sequence, made.view, made.last_ns, made.after = 9, 3, answered, after
+        said = log.note(made, start, start + length)
+        noted.append((said, made.after, log.take()))
+    assert all(one == noted[0] for one in noted)
+    said, _, taken = noted[0]
+    entries = decode_occupancy(taken)
+    assert said == bool(entries)
+    assert sum(one.end_ns - one.start_ns for one in entries) == length * said
+
+
+def test_a_log_takes_no_note_of_what_is_no_request():
+    for kind in LOGS[1:]:
+        for given_ in ((None, 1, 2), (1, 2), (native.Marks(), "1", 2)):
+            with pytest.raises(TypeError):
+                kind().note(*given_)
+
+
+def test_ids_count_on_and_a_column_s_memory_is_new_to_the_next_request():
+    for kind in BOTH:
+        first = kind()
+        for number in range(600):
+            first.append((number, 1, 1, 1))
+        first.drop()
+        second = kind()
+        assert [second.next_id() for _ in range(3)] == [1, 2, 3]
+        assert not second.packed()
+        second.append((1, 2, 3, 4))
+        assert marks.unpack(second.packed()) == [(1, 2, 3, 4)]
+        assert (second.weight, second.kept, second.endpoint) == (1.0, 0, 0)
+
+
+@pytest.mark.skipif(native is None, reason="no accelerator")
+@pytest.mark.parametrize("shape", [lambda live: live, lambda live: (live, [])])
+def test_receivers_are_stood_in_for_and_those_unknown_by_others(timeline, shape):
+    def known(**_):
+        return "known"
+
+    def unknown(**_):
+        return "unknown"
+
+    def other(of, live):
+        assert of is timeline
+        return "other", live
+
+    plain = {id(known.__code__): 5}
+    for live in ([known, known], []):
+        traced = native.live(lambda _sender, live=live: shape(live), CURRENT, plain, other)("me")
+        found = traced[0] if isinstance(traced, tuple) else traced
+        assert [one(sender="me") for one in found] == ["known"] * len(live)
+    assert [(code, value) for code, _, _, value in timeline.marks()] == [(ENTER, 5), (EXIT, 5)] * 2
+    live = shape([known, unknown])
+    assert native.live(lambda _: live, CURRENT, plain, other)("me") == ("other", live)
+    assert native.live(lambda _: live, CURRENT, plain, lambda *_: 1 / 0)("me") is live
+    with pytest.raises(ZeroDivisionError):
+        native.live(lambda _: 1 / 0, CURRENT, plain, other)("me")
+
+
+@pytest.mark.skipif(native is None, reason="no accelerator")
+def test_without_a_request_receivers_are_what_they_are():
+    live = [print]
+    assert native.live(lambda _: live, CURRENT, {}, lambda *_: 1 / 0)("me") is live
 
 
 def test_marks_of_the_module_carry_instant_and_thread(timeline):

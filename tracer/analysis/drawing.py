@@ -250,7 +250,7 @@ def _section(said: dict[str, Any]) -> str:
 
 
 def _masks(of: Ints, who: Ints, book: Book) -> NDArray[np.uint64]:
-    """Return what spans of those who had the loop are told apart by: by whom, and again by them."""
+    """Return the masks of spans of who had the loop: by name, and which of that name it is."""
     order = np.lexsort((np.arange(len(of)), who, of))
     same = np.zeros(len(of), bool)
     same[1:] = (of[order][1:] == of[order][:-1]) & (who[order][1:] == who[order][:-1])

@@ -163,9 +163,10 @@ keep_site(PyObject *known, PyCodeObject *code, PyObject *what, PyObject *number)
         Py_XSETREF(sites_of, Py_NewRef(known));
     }
     Site *site = &sites[place_for(code, what)];
-    Py_XSETREF(site->code, (PyCodeObject *)Py_NewRef(code));
+    Py_CLEAR(site->code); /* first and last: no one meets half of a site while others go */
     Py_XSETREF(site->what, Py_NewRef(what));
     Py_XSETREF(site->number, Py_NewRef(number));
+    Py_XSETREF(site->code, (PyCodeObject *)Py_NewRef(code));
 }
 
 /* A new reference, or NULL and no error: what the table has, asked as Python does. */
