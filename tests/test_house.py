@@ -47,6 +47,7 @@ HOUSE = (
         "naming",
         "places",
         "policy",
+        "priority",
         "recorder",
         "ring",
         "ring_directory",

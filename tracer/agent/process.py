@@ -27,6 +27,7 @@ from tracer.agent.directories import SOCKET, put_away_leftovers, remove_if_empty
 from tracer.agent.server import Watch
 from tracer.export.channel import Channel
 from tracer.locks import hold_alone
+from tracer.priority import give_way
 from tracer.rotation import read_rotation
 from tracer.sinks.file import RecordingError, read_meta
 from tracer.sinks.writer import RecordingWriter
@@ -42,6 +43,7 @@ _LAST_DRAIN_S: Final = 5.0
 _EXPORTED_S: Final = 15.0
 _LOG_SIZE: Final = 64 * 1024
 _ARGUMENTS: Final = (7, 8)
+_NICER: Final = 5
 
 
 def serve(agent: Agent, concluding: Concluding, conversation: Conversation, watch: Watch) -> None:
@@ -160,10 +162,11 @@ def _refuse_another(path: Path, there: dict[str, object], own: str) -> None:
 
 
 def _step_aside(directory: Path) -> None:
-    """The terminal's signals are for the server, and so is the memory when there is too little."""
+    """The terminal's signals are for the server; so are processors and memory where they lack."""
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     os.umask(0o077)
+    give_way(_NICER)
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
     with contextlib.suppress(OSError):

@@ -2,7 +2,7 @@
 
 It makes spans and metrics of what workers recorded, reads messages from its standard input
 to their end and writes what became of them to its standard output, a line of JSON each
-time. It is nicer than the server it belongs to.
+time. It is nicer than the agent, and that one than the server.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from tracer.export.sending import THREAD, Sender, make_exporters
 from tracer.export.spans import Spans
 from tracer.exporting import CONSOLE, aim, read_settings
 from tracer.metering import read_metrics
+from tracer.priority import give_way
 
 if TYPE_CHECKING:
     from tracer.export.outlets import Outlet
@@ -36,7 +37,7 @@ _IN, _PRINTED = 0, 1
 _READ: Final = 1 << 20
 _METRICS_ENDING_S: Final = 3.0
 _LEAVING_S: Final = 20.0
-_NICER: Final = 10
+_NICER: Final = 5  # than the agent, whose rings are full after some seconds
 _OF_METRICS: Final = frozenset({"tracer.export.meter", "tracer.export.sending"})
 
 
@@ -167,8 +168,7 @@ def main() -> int:
     """Read the environment, then messages."""
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    with contextlib.suppress(OSError):
-        os.nice(_NICER)
+    give_way(_NICER)
     heard = _Heard()
     logging.basicConfig(handlers=[heard], force=True)
     spans, _ = read_settings(os.environ)
