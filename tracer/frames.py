@@ -95,12 +95,10 @@ class Busy:
 
 def closed(timeline: Timeline, finish_ns: int, ids: Ids) -> bytes:
     """Return the frame of a timeline, which takes no more marks from now on."""
-    timeline.children = []
     if native is None:
         return encode_timeline(timeline, timeline.finish(), finish_ns, ids)
-    path = _padded(timeline.path) if timeline.path else b""
     marks: Any = timeline
-    frame: bytes = marks.frame(finish_ns, timeline.status, path, *ids)
+    frame: bytes = marks.frame(finish_ns, _padded(marks.path) if marks.path else b"", *ids)
     return frame
 
 

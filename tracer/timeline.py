@@ -94,33 +94,31 @@ if native is not None:
     native.codes(*_steps, *_hops, LAST, MARK_LIMIT, HARD_LIMIT)
 
 
+_KNOWN: Final[tuple[str, ...]] = (
+    ("children", "path", "read_headers", "status", "streams", "verdict") if native is None else ()
+)
+
+
 class Timeline(Marks):
     """All marks of one request, and what is known of the request."""
 
-    __slots__ = (
-        "children",
-        "path",
-        "read_headers",
-        "status",
-        "streams",
-        "verdict",
-    )
-
-    def __init__(self, sequence: int, start_ns: int, server: int, interface: int) -> None:
-        """Open the timeline of a request first touched at `start_ns`."""
-        super().__init__()
-        self.sequence = sequence
-        self.start_ns = start_ns
-        self.server = server
-        self.interface = interface
-        self.children: list[tuple[Any, int]] = []
-        self.read_headers: Callable[[], dict[str, str]] | None = None
-        self.path: str | None = None
-        self.status = 0
-        self.streams = 0
-        self.verdict: Any = None
+    __slots__ = _KNOWN
 
     if TYPE_CHECKING or native is None:
+
+        def __init__(self, sequence: int, start_ns: int, server: int, interface: int) -> None:
+            """Open the timeline of a request first touched at `start_ns`."""
+            super().__init__()
+            self.sequence = sequence
+            self.start_ns = start_ns
+            self.server = server
+            self.interface = interface
+            self.children: list[tuple[Any, int]] = []
+            self.read_headers: Callable[[], dict[str, str]] | None = None
+            self.path: str | None = None
+            self.status = 0
+            self.streams = 0
+            self.verdict: Any = None
 
         def longest(self, start_ns: int, end_ns: int) -> int:
             """Return the owner whose own code ran longest in between on this thread, 0: none."""
@@ -149,7 +147,7 @@ class Timeline(Marks):
         if self.folded and self.last_ns:
             packed += pack([(LAST, self.last_ns, ident(), 0)])
         self.drop()
-        self.children = []
+        self.children.clear()
         return packed
 
     def marks(self) -> list[Mark]:

@@ -70,7 +70,19 @@ halves(PyObject *number, uint64_t *low, uint64_t *high)
     return PyErr_Occurred() == NULL;
 }
 
-/* frame(finish_ns, status, path, request_id, trace_id, parent): `path` is padded to eight bytes,
+/* False with an error: anything may have been given for a status. */
+static bool
+read_status(PyObject *given, int32_t *status)
+{
+    long number = given != NULL ? PyLong_AsLong(given) : 0;
+    *status = (int32_t)number;
+    if (number != *status) {
+        PyErr_SetString(PyExc_OverflowError, "no status has that many digits");
+    }
+    return PyErr_Occurred() == NULL;
+}
+
+/* frame(finish_ns, path, request_id, trace_id, parent): `path` is padded to eight bytes,
    `parent` an id or None. */
 PyObject *
 marks_frame(PyObject *self, PyObject *args)
@@ -80,15 +92,14 @@ marks_frame(PyObject *self, PyObject *args)
     long long finish;
     PyObject *request, *trace, *parent;
     Py_buffer path;
-    if (!PyArg_ParseTuple(args, "Liy*OOO", &finish, &head.status, &path, &request, &trace,
-                          &parent)) {
+    if (!PyArg_ParseTuple(args, "Ly*OOO", &finish, &path, &request, &trace, &parent)) {
         return NULL;
     }
     PyObject *frame = NULL;
     uint64_t low, high;
     head.finish_ns = finish;
     head.request_id = PyLong_AsUnsignedLongLong(request);
-    if (PyErr_Occurred() || !halves(trace, &low, &high)) {
+    if (PyErr_Occurred() || !read_status(marks->status, &head.status) || !halves(trace, &low, &high)) {
         goto done;
     }
     head.trace_low = low;

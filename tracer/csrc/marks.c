@@ -169,9 +169,15 @@ marks_packed(PyObject *self, PyObject *Py_UNUSED(unused))
 PyObject *
 marks_drop(PyObject *self, PyObject *Py_UNUSED(unused))
 {
-    ((Marks *)self)->closed = 1;
-    Py_CLEAR(((Marks *)self)->entered);
-    column_free(&((Marks *)self)->column);
+    Marks *marks = (Marks *)self;
+    marks->closed = 1;
+    Py_CLEAR(marks->entered);
+    column_free(&marks->column);
+    if (marks->children != NULL && PyList_CheckExact(marks->children) &&
+        PyList_GET_SIZE(marks->children) &&
+        PyList_SetSlice(marks->children, 0, PY_SSIZE_T_MAX, NULL) < 0) {
+        PyErr_Clear();
+    }
     Py_RETURN_NONE;
 }
 
@@ -210,11 +216,38 @@ marks_longest(PyObject *self, PyObject *args)
     return PyLong_FromLongLong(owner);
 }
 
+static int
+marks_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Marks *marks = (Marks *)self;
+    Py_VISIT(marks->children);
+    Py_VISIT(marks->path);
+    Py_VISIT(marks->read_headers);
+    Py_VISIT(marks->verdict);
+    Py_VISIT(marks->status);
+    Py_VISIT(marks->entered);
+    return 0;
+}
+
+static int
+marks_clear(PyObject *self)
+{
+    Marks *marks = (Marks *)self;
+    Py_CLEAR(marks->children);
+    Py_CLEAR(marks->path);
+    Py_CLEAR(marks->read_headers);
+    Py_CLEAR(marks->verdict);
+    Py_CLEAR(marks->status);
+    Py_CLEAR(marks->entered);
+    return 0;
+}
+
 static void
 marks_dealloc(PyObject *self)
 {
     Marks *marks = (Marks *)self;
-    Py_CLEAR(marks->entered);
+    PyObject_GC_UnTrack(self);
+    (void)marks_clear(self);
     column_free(&marks->column);
     PyMem_RawFree(marks->folds);
     Py_TYPE(self)->tp_free(self);
@@ -226,12 +259,24 @@ marks_length(PyObject *self)
     return ((Marks *)self)->column.used / MARK_INTS;
 }
 
+/* (sequence, start_ns, server, interface), or nothing */
 static PyObject *
-marks_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(names))
+marks_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(names))
 {
     Marks *marks = (Marks *)type->tp_alloc(type, 0);
-    if (marks != NULL) {
-        marks->weight = 1.0;
+    if (marks == NULL) {
+        return NULL;
+    }
+    long long *const into[] = {&marks->sequence, &marks->start_ns, &marks->server,
+                               &marks->interface};
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(args) && i < 4; i++) {
+        *into[i] = PyLong_AsLongLong(PyTuple_GET_ITEM(args, i));
+    }
+    marks->weight = 1.0;
+    marks->children = PyList_New(0);
+    marks->status = PyLong_FromLong(0);
+    if (PyErr_Occurred()) {
+        Py_CLEAR(marks);
     }
     return (PyObject *)marks;
 }
@@ -265,6 +310,12 @@ static PyMemberDef marks_members[] = {
     {"error_type", T_LONGLONG, offsetof(Marks, error_type), 0, NULL},
     {"kept", T_LONGLONG, offsetof(Marks, kept), 0, NULL},
     {"endpoint", T_LONGLONG, offsetof(Marks, endpoint), 0, NULL},
+    {"status", T_OBJECT, offsetof(Marks, status), 0, NULL},
+    {"streams", T_LONGLONG, offsetof(Marks, streams), 0, NULL},
+    {"children", T_OBJECT, offsetof(Marks, children), 0, NULL},
+    {"path", T_OBJECT, offsetof(Marks, path), 0, NULL},
+    {"read_headers", T_OBJECT, offsetof(Marks, read_headers), 0, NULL},
+    {"verdict", T_OBJECT, offsetof(Marks, verdict), 0, NULL},
     {"weight", T_DOUBLE, offsetof(Marks, weight), 0, NULL},
     {"entered", T_OBJECT, offsetof(Marks, entered), 0, NULL},
     {NULL, 0, 0, 0, NULL},
@@ -277,8 +328,10 @@ PyTypeObject Marks_Type = {
     .tp_name = "tracer._native.Marks",
     .tp_doc = "The marks of one request; see `tracer.marks.Marks`.",
     .tp_basicsize = sizeof(Marks),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
     .tp_new = marks_new,
+    .tp_traverse = marks_traverse,
+    .tp_clear = marks_clear,
     .tp_dealloc = marks_dealloc,
     .tp_methods = marks_methods,
     .tp_members = marks_members,

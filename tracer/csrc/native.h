@@ -61,7 +61,13 @@ typedef struct {
     long long error_type;
     long long kept;
     long long endpoint;
+    long long streams;
     double weight;
+    PyObject *children;     /* a list: tasks of this request and their tracks */
+    PyObject *path;         /* this and the next: what is lent until the request is over */
+    PyObject *read_headers;
+    PyObject *verdict;
+    PyObject *status;       /* whatever the application gave for one */
     PyObject *entered; /* what runs a hand-off whose stacks are wanted, or NULL */
     char closed;
 } Marks;

@@ -11,7 +11,6 @@ typedef struct {
 } Waiting;
 
 static PyObject *call_soon;
-static PyObject *children_name;
 
 static void
 put_call_soon(Waiting *waiting, PyObject *function)
@@ -152,7 +151,7 @@ steps_done(Steps *steps)
 static void
 note_awaited(Steps *steps, PyObject *future)
 {
-    PyObject *children = PyObject_GetAttr(steps->timeline, children_name);
+    PyObject *children = ((Marks *)steps->timeline)->children;
     if (children != NULL && PyList_Check(children) && PyList_GET_SIZE(children)) {
         PyObject *track = PyLong_FromLongLong(steps->track);
         if (track != NULL) {
@@ -162,7 +161,6 @@ note_awaited(Steps *steps, PyObject *future)
             Py_DECREF(track);
         }
     }
-    Py_XDECREF(children);
     PyErr_Clear();
 }
 
@@ -340,6 +338,5 @@ bool
 steps_prepare(void)
 {
     call_soon = PyUnicode_InternFromString("call_soon");
-    children_name = PyUnicode_InternFromString("children");
-    return call_soon != NULL && children_name != NULL;
+    return call_soon != NULL;
 }

@@ -65,7 +65,8 @@ def install():
     opened = Timeline.__init__
 
     def __init__(self, *args, **kwargs):  # noqa: N807
-        opened(self, *args, **kwargs)
+        if native is None:
+            opened(self, *args, **kwargs)
         if _fault[0] == "mark" and native is None:
             self.append = _raising
         elif _fault[0] == "mark":
