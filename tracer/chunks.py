@@ -10,6 +10,7 @@ from __future__ import annotations
 from threading import get_ident as ident
 from typing import TYPE_CHECKING, Final
 
+from tracer.accelerator import native
 from tracer.clock import now
 from tracer.marks import MARK_LIMIT
 from tracer.scopes import mark, mark_at
@@ -29,6 +30,10 @@ def sent(timeline: Timeline) -> None:
         mark_at(timeline, (SENT, timeline.last_ns, ident(), 0))
     else:
         timeline.folded += 1
+
+
+if native is not None and not TYPE_CHECKING:
+    sent = native.sent
 
 
 class Pulls:

@@ -7,6 +7,7 @@ This is the hot path: a request in progress runs nothing of ours but what is her
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import inspect
 import logging
@@ -115,6 +116,28 @@ def once(
     partial: functools.partial[Any] = functools.partial(make, timeline, wrapped, owner)
     partial.__dict__["__qualname__"] = getattr(wrapped, "__qualname__", "?")
     return partial
+
+
+def once_as(
+    name: str, timeline: Timeline, method: Callable[..., Any], owner: int
+) -> Callable[..., Any]:
+    """Return `once` of a method, to be put into its object as `name`: the call takes it out again.
+
+    Otherwise the two would hold each other until the garbage collector comes.
+    """
+    if native is not None:
+        made: Callable[..., Any] = native.closing(timeline, method, owner, name)
+        return made
+    return functools.partial(_once_as, name, timeline, method, owner)
+
+
+def _once_as(
+    name: str, timeline: Timeline, method: Callable[..., Any], owner: int, *args: Any, **kwargs: Any
+) -> Any:
+    if inspect.ismethod(method):
+        with contextlib.suppress(AttributeError):
+            delattr(method.__self__, name)
+    return _once_sync(timeline, method, owner, *args, **kwargs)
 
 
 def _once_sync(

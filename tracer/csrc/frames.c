@@ -97,11 +97,14 @@ marks_frame(PyObject *self, PyObject *args)
     }
     PyObject *frame = NULL;
     uint64_t low, high;
+    int32_t status;
     head.finish_ns = finish;
     head.request_id = PyLong_AsUnsignedLongLong(request);
-    if (PyErr_Occurred() || !read_status(marks->status, &head.status) || !halves(trace, &low, &high)) {
+    if (PyErr_Occurred() || !read_status(marks->status, &status) ||
+        !halves(trace, &low, &high)) {
         goto done;
     }
+    head.status = status;
     head.trace_low = low;
     head.trace_high = high;
     head.has_parent = parent != Py_None;

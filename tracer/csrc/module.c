@@ -52,12 +52,29 @@ native_mark_at(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t co
     Py_RETURN_NONE;
 }
 
+/* Bytes were handed to the kernel; past the limit only the last of them count. */
+static PyObject *
+native_sent(PyObject *Py_UNUSED(module), PyObject *timeline)
+{
+    if (is_marks(timeline)) {
+        Marks *marks = (Marks *)timeline;
+        marks->last_ns = now_ns();
+        if (marks->column.used < MARK_LIMIT * MARK_INTS) {
+            marks_push(marks, SENT, marks->last_ns, this_thread(), 0);
+        }
+        else {
+            marks->folded++;
+        }
+    }
+    Py_RETURN_NONE;
+}
+
 static PyObject *
 native_codes(PyObject *Py_UNUSED(module), PyObject *args)
 {
     int64_t *const places[] = {&ENTER, &EXIT, &STEP, &YIELD, &DONE, &SUBMIT, &SUBMITTED,
-                               &RUN, &RUN_ON, &RAN, &NOTIFIED, &READY, &HOP, &HOP_END, &LAST,
-                               &MARK_LIMIT, &HARD_LIMIT};
+                               &RUN, &RUN_ON, &RAN, &NOTIFIED, &READY, &HOP, &HOP_END, &SENT,
+                               &LAST, &MARK_LIMIT, &HARD_LIMIT};
     Py_ssize_t count = (Py_ssize_t)(sizeof(places) / sizeof(*places));
     if (PyTuple_GET_SIZE(args) != count) {
         return PyErr_Format(PyExc_TypeError, "%zd integers, please", count);
@@ -97,12 +114,15 @@ static PyMethodDef native_methods[] = {
     {"leave", (PyCFunction)(void (*)(void))native_leave, METH_FASTCALL, NULL},
     {"mark", (PyCFunction)(void (*)(void))native_mark, METH_FASTCALL, NULL},
     {"mark_at", (PyCFunction)(void (*)(void))native_mark_at, METH_FASTCALL, NULL},
+    {"sent", native_sent, METH_O, NULL},
     {"run_hop", (PyCFunction)(void (*)(void))native_run_hop, METH_FASTCALL, NULL},
     {"begins", (PyCFunction)(void (*)(void))native_begins, METH_FASTCALL, NULL},
     {"executed", native_executed, METH_VARARGS, NULL},
     {"asked", native_asked, METH_VARARGS, NULL},
     {"site", (PyCFunction)(void (*)(void))native_site, METH_FASTCALL, NULL},
     {"scope", native_scope, METH_VARARGS, NULL},
+    {"reading", native_reading, METH_VARARGS, NULL},
+    {"closing", (PyCFunction)(void (*)(void))native_closing, METH_FASTCALL, NULL},
     {"live", native_live, METH_VARARGS, NULL},
     {"waits", native_waits, METH_VARARGS, NULL},
     {"turn", native_turn, METH_VARARGS, NULL},

@@ -198,6 +198,8 @@ bool handles_known(StandIn *turn, PyObject *type);
 PyObject *run_handle(StandIn *turn, PyObject *handle, PyObject *callback, PyObject **timeline);
 
 PyObject *native_scope(PyObject *module, PyObject *args);
+PyObject *native_reading(PyObject *module, PyObject *args);
+PyObject *native_closing(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *native_turn(PyObject *module, PyObject *args);
 PyObject *native_timed(PyObject *module, PyObject *args);
 PyObject *native_scheduled(PyObject *module, PyObject *args);
@@ -236,7 +238,7 @@ bool steps_prepare(void);
 
 /* Codes of `tracer.timeline`; given at import, so there is one list of them. */
 extern int64_t ENTER, EXIT, STEP, YIELD, DONE, SUBMIT, SUBMITTED, RUN, RUN_ON, RAN, NOTIFIED, READY;
-extern int64_t HOP, HOP_END, LAST;
+extern int64_t HOP, HOP_END, SENT, LAST;
 extern int64_t MARK_LIMIT, HARD_LIMIT;
 
 #endif

@@ -9,7 +9,7 @@
 #endif
 
 /* Places and answers of `tracer.ring_layout` and `tracer.ring_memory`; given at import. */
-static long long FRAMES, FRAME_SIZE, ALIGN, PAGE, HEAD, SENT, WRITTEN, TAIL, WANTED, REQUESTS, WRAP;
+static long long FRAMES, FRAME_SIZE, ALIGN, PAGE, HEAD, SENT_COUNT, WRITTEN, TAIL, WANTED, REQUESTS, WRAP;
 static long long TAKEN, DROPPED, UNREAD, LEAVE, NEGLECT_NS, TIMELINE;
 
 typedef struct {
@@ -207,7 +207,7 @@ ring_put(PyObject *self, PyObject *const *args, Py_ssize_t count)
         return NULL;
     }
     store(ring, HEAD, ring->head);
-    store(ring, SENT, ring->sent);
+    store(ring, SENT_COUNT, ring->sent);
     store(ring, WRITTEN, ring->written);
     long long answer = DROPPED;
     if (*word(ring, WANTED)) {
@@ -302,7 +302,7 @@ PyObject *
 native_ring_layout(PyObject *Py_UNUSED(module), PyObject *args)
 {
     if (!PyArg_ParseTuple(args, "LLLLLLLLLLLLLLLLL", &FRAMES, &FRAME_SIZE, &ALIGN, &PAGE, &HEAD,
-                          &SENT, &WRITTEN, &TAIL, &WANTED, &REQUESTS, &WRAP, &TAKEN, &DROPPED,
+                          &SENT_COUNT, &WRITTEN, &TAIL, &WANTED, &REQUESTS, &WRAP, &TAKEN, &DROPPED,
                           &UNREAD, &LEAVE, &NEGLECT_NS, &TIMELINE)) {
         return NULL;
     }

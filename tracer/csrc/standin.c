@@ -35,6 +35,40 @@ scope_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names
     return result;
 }
 
+/* What the server reads is a request's head until its method is known, then its body. */
+static PyObject *
+reading_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
+{
+    StandIn *scope = (StandIn *)self;
+    Marks *marks = current_marks(scope->variable);
+    if (marks == NULL) {
+        return PyObject_Vectorcall(scope->wrapped, args, nargsf, names);
+    }
+    int64_t owner = marks->method ? scope->number : scope->limit;
+    marks_now(marks, ENTER, owner);
+    PyObject *result = PyObject_Vectorcall(scope->wrapped, args, nargsf, names);
+    marks_now(marks, EXIT, owner);
+    Py_DECREF(marks);
+    return result;
+}
+
+/* A method for one call, which takes itself out of the object that it was put into: otherwise
+   the two would hold each other until the garbage collector comes. */
+static PyObject *
+closing_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
+{
+    StandIn *scope = (StandIn *)self;
+    PyObject *result;
+    Py_INCREF(self);
+    if (PyMethod_Check(scope->wrapped) &&
+        PyObject_DelAttr(PyMethod_GET_SELF(scope->wrapped), scope->other) < 0) {
+        PyErr_Clear();
+    }
+    result = scope_call(self, args, nargsf, names);
+    Py_DECREF(self);
+    return result;
+}
+
 PyObject *
 scope_of_one(Marks *marks, PyObject *wrapped, int64_t owner)
 {
@@ -65,6 +99,44 @@ native_scope(PyObject *Py_UNUSED(module), PyObject *args)
     if (scope != NULL) {
         scope->variable = Py_NewRef(variable);
         scope->number = owner;
+    }
+    return (PyObject *)scope;
+}
+
+/* reading(variable, wrapped, owner, owner before the method is known) */
+PyObject *
+native_reading(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *variable, *wrapped;
+    long long owner, before;
+    if (!PyArg_ParseTuple(args, "OOLL", &variable, &wrapped, &owner, &before)) {
+        return NULL;
+    }
+    StandIn *scope = (StandIn *)stand_in_new(reading_call, wrapped);
+    if (scope != NULL) {
+        scope->variable = Py_NewRef(variable);
+        scope->number = owner;
+        scope->limit = before;
+    }
+    return (PyObject *)scope;
+}
+
+/* closing(timeline, method, owner, the attribute that it is put into) */
+PyObject *
+native_closing(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
+{
+    if (count != 4 || !is_marks(args[0])) {
+        PyErr_SetString(PyExc_TypeError, "closing(timeline, method, owner, name)");
+        return NULL;
+    }
+    long long owner = PyLong_AsLongLong(args[2]);
+    if (owner == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    StandIn *scope = (StandIn *)scope_of_one((Marks *)args[0], args[1], owner);
+    if (scope != NULL) {
+        scope->call = closing_call;
+        scope->other = Py_NewRef(args[3]);
     }
     return (PyObject *)scope;
 }

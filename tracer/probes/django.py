@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tracer.recorder import Recorder
-    from tracer.timeline import Timeline
 
 _building: list[str | None] = []
 """The dotted path of the link being built, while `load_middleware` runs."""
@@ -128,42 +127,39 @@ def _trace_view(recorder: Recorder, callback: Any, view: Any) -> Callable[..., A
     recorder.place(path, code)
     name, owner = recorder.name(path), recorder.owner("view", path)
 
-    def began() -> Timeline | None:
-        timeline = CURRENT.get()
-        if timeline is not None:
-            timeline.view = name
-            enter(timeline, owner)
-        return timeline
-
-    def ended(timeline: Timeline | None) -> None:
-        if timeline is not None:
-            leave(timeline, owner)
-
     traced: Callable[..., Any]
     if is_coroutine_function(callback):
 
         async def async_view(*args: Any, **kwargs: Any) -> Any:
-            timeline = began()
+            timeline = CURRENT.get()
+            if timeline is None:
+                return await callback(*args, **kwargs)
+            timeline.view = name
+            enter(timeline, owner)
             try:
                 return await callback(*args, **kwargs)
             except Exception as error:
                 note_error(recorder, error)
                 raise
             finally:
-                ended(timeline)
+                leave(timeline, owner)
 
         traced = async_view
     else:
 
         def sync_view(*args: Any, **kwargs: Any) -> Any:
-            timeline = began()
+            timeline = CURRENT.get()
+            if timeline is None:
+                return callback(*args, **kwargs)
+            timeline.view = name
+            enter(timeline, owner)
             try:
                 return callback(*args, **kwargs)
             except Exception as error:
                 note_error(recorder, error)
                 raise
             finally:
-                ended(timeline)
+                leave(timeline, owner)
 
         traced = sync_view
     functools.update_wrapper(traced, callback)

@@ -19,6 +19,7 @@ from tracer.scopes import (
     leave,
     note_error,
     once,
+    once_as,
     scope,
     scoped,
 )
@@ -93,7 +94,7 @@ def _wsgi_call(recorder: Recorder, original: Callable[..., Any]) -> Callable[...
         finally:
             leave(timeline, owner)
         try:  # noqa: SIM105 - half the price of a context manager
-            response.close = once(timeline, response.close, closing)
+            response.close = once_as("close", timeline, response.close, closing)
         except AttributeError:
             pass
         return response

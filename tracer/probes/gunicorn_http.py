@@ -8,9 +8,10 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, Final
 
+from tracer.accelerator import native
 from tracer.chunks import sent
 from tracer.recorder import CURRENT
-from tracer.scopes import attempt, enter, leave, mark, scope
+from tracer.scopes import attempt, enter, leave, mark, scope, scoped
 from tracer.seams import Probe, Seam
 from tracer.timeline import DISCONNECT
 
@@ -65,6 +66,18 @@ def _write(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., An
     return write
 
 
+def _close(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
+    """Whose head has gone and whose body isn't chunked has sent all there is."""
+    in_scope = scoped(original, recorder.owner("server", "send"))
+    in_write = _write(recorder, original)
+
+    @functools.wraps(original)
+    def close(self: Any) -> Any:
+        return in_scope(self) if self.headers_sent and not self.chunked else in_write(self)
+
+    return close
+
+
 def _write_file(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
     """`sendfile` leaves no count behind: it always sends something."""
     in_write = _write(recorder, original)
@@ -84,6 +97,8 @@ def _write_file(recorder: Recorder, original: Callable[..., Any]) -> Callable[..
 def _chunk(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
     """Read from the client: the request's head until it is parsed, then its body."""
     head, body = recorder.owner("server", "read"), recorder.owner("server", "body")
+    if native is not None:
+        return functools.update_wrapper(native.reading(CURRENT, original, body, head), original)
 
     @functools.wraps(original)
     def chunk(self: Any, *args: Any) -> Any:
@@ -111,7 +126,7 @@ PROBE = Probe(
             shapes=("self", "self, size_hint"),
         ),
         Seam(f"{_RESPONSE}.write", _write, shapes=("self, arg",)),
-        Seam(f"{_RESPONSE}.close", _write, shapes=("self",)),
+        Seam(f"{_RESPONSE}.close", _close, shapes=("self",)),
         Seam(f"{_RESPONSE}.write_file", _write_file, shapes=("self, respiter",)),
         Seam(
             "gunicorn.util:write_error",
