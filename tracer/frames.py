@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from array import array
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from tracer import stackframes
 from tracer.accelerator import native
@@ -95,11 +95,11 @@ class Busy:
 
 def closed(timeline: Timeline, finish_ns: int, ids: Ids) -> bytes:
     """Return the frame of a timeline, which takes no more marks from now on."""
-    if native is None:
-        return encode_timeline(timeline, timeline.finish(), finish_ns, ids)
-    marks: Any = timeline
-    frame: bytes = marks.frame(finish_ns, _padded(marks.path) if marks.path else b"", *ids)
-    return frame
+    return encode_timeline(timeline, timeline.finish(), finish_ns, ids)
+
+
+if native is not None and not TYPE_CHECKING:
+    closed = native.closed
 
 
 def encode_timeline(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import random
 from functools import partial
+from random import getrandbits
 from typing import TYPE_CHECKING, Any
 
 from tracer.traceparent import parse_traceparent
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 def head_of(timeline: Timeline) -> Any:
     """Return the server's own object for a request's head, as lent to us, or None."""
     lent: Any = timeline.read_headers
-    while not isinstance(lent, partial | None):
+    while lent is not None and type(lent) is not partial:
         lent = getattr(lent, "lent", None)
-    return lent.args[0] if isinstance(lent, partial) else None
+    return lent.args[0] if lent is not None else None
 
 
 class Settled:
@@ -54,14 +54,15 @@ def settle(timeline: Timeline, *, live: bool) -> Ids:
 def identify(timeline: Timeline) -> Ids:
     """Return request, trace and parent span id; what the server lent is given back."""
     read_headers, timeline.read_headers = timeline.read_headers, None
-    settled: Ids | None = getattr(read_headers, "ids", None)
-    if settled is not None:
-        return settled
-    request_id, verdict = random.getrandbits(64) or 1, timeline.verdict
+    if type(read_headers) is not partial:
+        settled: Ids | None = getattr(read_headers, "ids", None)
+        if settled is not None:
+            return settled
+    verdict = timeline.verdict
     if verdict.trace_id:
-        return request_id, verdict.trace_id, verdict.parent_span_id
-    headers = read_headers() if read_headers is not None else None
-    parent = parse_traceparent(headers.get("traceparent")) if headers else None
-    if parent is not None:
-        return request_id, parent[0], parent[1]
-    return request_id, random.getrandbits(128) or 1, None
+        return getrandbits(64) or 1, verdict.trace_id, verdict.parent_span_id
+    if read_headers is not None and (headers := read_headers()):
+        parent = parse_traceparent(headers.get("traceparent"))
+        if parent is not None:
+            return getrandbits(64) or 1, parent[0], parent[1]
+    return getrandbits(64) or 1, getrandbits(128) or 1, None

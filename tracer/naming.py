@@ -10,7 +10,7 @@ from tracer.nametable import Endpoint, Place, endpoint_text, place_text
 from tracer.places import place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 _MOST_PLACES: Final = 2_000
 _MOST_ENDPOINTS: Final = 200
@@ -24,7 +24,7 @@ Version = str | tuple[int, ...] | None
 """Of HTTP, as each server has it: `1.1` or `(1, 1)`."""
 
 
-class _Numbers(dict[str, int]):
+class Numbers(dict[str, int]):
     """Gives a text that has no number the next one: asking for those that have is no call."""
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class Naming:
 
     def __init__(self) -> None:
         """Begin with an empty table."""
-        self._names = _Numbers()
+        self._names = Numbers()
         self.name: Callable[[str], int] = self._names.__getitem__
         """Returns the number of a text; the same text has the same number in this process."""
         self._owners: dict[Owner, int] = {}
@@ -54,8 +54,8 @@ class Naming:
         self._endpoints: dict[tuple[object, ...], int] = {}
 
     @property
-    def numbers(self) -> Mapping[str, int]:
-        """All texts with their numbers."""
+    def numbers(self) -> Numbers:
+        """All texts with their numbers, and which of them are `new`."""
         return self._names
 
     def owner(

@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 from contextvars import ContextVar
+from threading import get_ident as ident
 from typing import TYPE_CHECKING, Final
 
 from tracer import frames
@@ -152,7 +153,7 @@ class Recorder:
                 timeline.path = None
             ids = identify(timeline)
             frame = frames.closed(timeline, finish_ns, ids)
-            if self.threads.met():
+            if ident() not in self.threads.seen and self.threads.met():
                 self._described = None
             if not self.reached:
                 self.answered()
@@ -186,9 +187,9 @@ class Recorder:
     def occupy(self, start_ns: int, end_ns: int, timeline: Timeline | None, name: int = 0) -> None:
         """Note that this thread ran something from `start_ns` to `end_ns`."""
         if timeline is None:
-            self._log_slowly((start_ns, end_ns, threading.get_ident(), 0, name))
+            self._log_slowly((start_ns, end_ns, ident(), 0, name))
             return
-        thread = threading.get_ident()
+        thread = ident()
         if start_ns < timeline.last_ns < end_ns:
             answered = timeline.last_ns
             named = name or self.culprit(timeline, start_ns, answered)
@@ -255,7 +256,7 @@ class Recorder:
             several.insert(0, (frames.OCCUPANCY, self.busy.take()))
         if self._described != len(self.problems):
             self._describe()
-        self.sink.write(several, self._naming.take())
+        self.sink.write(several, self._naming.take() if self.names.new else [])
 
     def _describe(self) -> None:
         state = len(self.problems)

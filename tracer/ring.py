@@ -105,8 +105,15 @@ class RingWriter:
         ring = self._ring
         if names or ring is None or self._told < len(self._texts) or os.getpid() != self._pid:
             self._write_slowly(several, names)
-        elif not self._put(ring, several, fits=True):
+            return
+        try:
+            answer = ring.put(several, True, self._counts)  # noqa: FBT003 - it is C
+        except OSError:
+            self._let_go()
             self._write_slowly(several, [])
+            return
+        if answer:
+            self._heed(answer)
 
     def _write_slowly(self, several: list[tuple[int, bytes]], names: list[str]) -> None:
         """Write where there may be no ring yet, another process, or names to tell before."""
@@ -140,11 +147,16 @@ class RingWriter:
         except OSError:
             self._let_go()
             return False
+        if answer:
+            self._heed(answer)
+        return True
+
+    def _heed(self, answer: int) -> None:
+        """Do what a ring says after writing."""
         if answer == LEAVE:
             self._let_go()
-        elif answer:
+        else:
             self._look_after()
-        return True
 
     def count(self, counts: array[int]) -> None:
         """Show how many requests there were, by `COUNTERS`: now, and with each frame to come."""

@@ -20,15 +20,16 @@ class ThreadNames:
 
     def __init__(self) -> None:
         """Know none yet."""
-        self._seen: set[int] = set()
+        self.seen: set[int] = set()
+        """Which threads there is nothing new to note of, as `threading.get_ident` has them."""
         self._known: dict[int, str] = {}
 
     def met(self) -> bool:
         """Note the name of this thread; say whether it is a new one, and there was room."""
         here = ident()
-        if here in self._seen or len(self._seen) >= _MOST:
+        if here in self.seen or len(self.seen) >= _MOST:
             return False
-        self._seen.add(here)
+        self.seen.add(here)
         name = next((one.name for one in threading.enumerate() if one.ident == here), None)
         if name is None:
             return False

@@ -82,24 +82,36 @@ read_status(PyObject *given, int32_t *status)
     return PyErr_Occurred() == NULL;
 }
 
-/* frame(finish_ns, path, request_id, trace_id, parent): `path` is padded to eight bytes,
-   `parent` an id or None. */
-PyObject *
-marks_frame(PyObject *self, PyObject *args)
+/* A path as bytes, whatever it holds, or NULL where there is none; NULL with an error, too. */
+static PyObject *
+path_of(const Marks *marks)
 {
-    Marks *marks = (Marks *)self;
-    Head head = {0};
-    long long finish;
-    PyObject *request, *trace, *parent;
-    Py_buffer path;
-    if (!PyArg_ParseTuple(args, "Ly*OOO", &finish, &path, &request, &trace, &parent)) {
+    if (marks->path == NULL || marks->path == Py_None) {
         return NULL;
     }
+    return PyUnicode_AsEncodedString(marks->path, "utf-8", "replace");
+}
+
+/* closed(timeline, finish_ns, (request_id, trace_id, parent or None)): its frame; it takes no
+   more marks. */
+PyObject *
+native_closed(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
+{
+    if (count != 3 || !is_marks(args[0]) || !PyTuple_Check(args[2]) ||
+        PyTuple_GET_SIZE(args[2]) != 3) {
+        PyErr_SetString(PyExc_TypeError, "closed(timeline, finish_ns, ids)");
+        return NULL;
+    }
+    Marks *marks = (Marks *)args[0];
+    PyObject *request = PyTuple_GET_ITEM(args[2], 0), *trace = PyTuple_GET_ITEM(args[2], 1);
+    PyObject *parent = PyTuple_GET_ITEM(args[2], 2);
+    Head head = {0};
     PyObject *frame = NULL;
     uint64_t low, high;
     int32_t status;
-    head.finish_ns = finish;
-    head.request_id = PyLong_AsUnsignedLongLong(request);
+    PyObject *path = path_of(marks);
+    head.finish_ns = PyErr_Occurred() ? 0 : PyLong_AsLongLong(args[1]);
+    head.request_id = PyErr_Occurred() ? 0 : PyLong_AsUnsignedLongLong(request);
     if (PyErr_Occurred() || !read_status(marks->status, &status) ||
         !halves(trace, &low, &high)) {
         goto done;
@@ -119,21 +131,25 @@ marks_frame(PyObject *self, PyObject *args)
         (void)column_push(&marks->column, last, MARK_INTS);
     }
     write_head(marks, &head);
-    head.path_size = (uint32_t)path.len;
+    Py_ssize_t length = path != NULL ? PyBytes_GET_SIZE(path) : 0, padded = (length + 7) & ~7;
+    head.path_size = (uint32_t)padded;
     head.mark_count = (uint32_t)(marks->column.used / MARK_INTS);
     Py_ssize_t size = marks->column.used * (Py_ssize_t)sizeof(int64_t);
-    frame = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)sizeof head + path.len + size);
+    frame = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)sizeof head + padded + size);
     if (frame != NULL) {
         char *to = PyBytes_AS_STRING(frame);
         memcpy(to, &head, sizeof head);
-        memcpy(to + sizeof head, path.buf, (size_t)path.len);
-        if (size) {
-            memcpy(to + sizeof head + path.len, marks->column.numbers, (size_t)size);
+        if (padded) {
+            memset(to + sizeof head, 0, (size_t)padded);
+            memcpy(to + sizeof head, PyBytes_AS_STRING(path), (size_t)length);
         }
-        Py_DECREF(marks_drop(self, NULL));
+        if (size) {
+            memcpy(to + sizeof head + padded, marks->column.numbers, (size_t)size);
+        }
+        Py_DECREF(marks_drop((PyObject *)marks, NULL));
     }
 done:
-    PyBuffer_Release(&path);
+    Py_XDECREF(path);
     return frame;
 }
 

@@ -286,7 +286,6 @@ static PyMethodDef marks_methods[] = {
     {"next_id", marks_next_id, METH_NOARGS, "Return a number that none of its hops or tracks has."},
     {"packed", marks_packed, METH_NOARGS, "Return the marks' integers, eight bytes each."},
     {"longest", marks_longest, METH_VARARGS, "Return whose own code ran longest in between."},
-    {"frame", marks_frame, METH_VARARGS, "Return the request's frame, and take no more marks."},
     {"drop", marks_drop, METH_NOARGS, "Forget all marks and take no more."},
     {NULL, NULL, 0, NULL},
 };

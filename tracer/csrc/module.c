@@ -121,6 +121,7 @@ static PyMethodDef native_methods[] = {
     {"asked", native_asked, METH_VARARGS, NULL},
     {"site", (PyCFunction)(void (*)(void))native_site, METH_FASTCALL, NULL},
     {"scope", native_scope, METH_VARARGS, NULL},
+    {"closed", (PyCFunction)(void (*)(void))native_closed, METH_FASTCALL, NULL},
     {"reading", native_reading, METH_VARARGS, NULL},
     {"closing", (PyCFunction)(void (*)(void))native_closing, METH_FASTCALL, NULL},
     {"live", native_live, METH_VARARGS, NULL},

@@ -211,7 +211,7 @@ PyObject *worked_call(PyObject *self, PyObject *const *args, size_t nargsf, PyOb
 PyObject *soon_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names);
 PyObject *poked_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names);
 
-PyObject *marks_frame(PyObject *self, PyObject *args);
+PyObject *native_closed(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *native_frame_layout(PyObject *module, PyObject *args);
 PyObject *native_ring_layout(PyObject *module, PyObject *args);
 PyObject *native_executed(PyObject *module, PyObject *args);

@@ -14,7 +14,7 @@ from tracer.clock import now
 from tracer.identity import head_of
 from tracer.recorder import CURRENT
 from tracer.sampling import DROPPED, UNSEEN
-from tracer.scopes import attempt, mark, mark_at, scope
+from tracer.scopes import attempt, disarm, mark, mark_at, scope
 from tracer.seams import Probe, Seam
 from tracer.timeline import DONE, OS_THREAD, QUEUED, ROOT, STEP
 from tracer.touches import numbers, touches_of
@@ -82,8 +82,8 @@ def _handle_sync(recorder: Recorder, original: Callable[..., Any]) -> Callable[.
     @functools.wraps(original)
     def handle(self: Any, listener: Any, client: Any, addr: Any) -> Any:
         start = touches_of(self).touched() or now()
-        serve = functools.partial(original, self, listener, client, addr)
         timeline = _open(recorder, self, start, next(numbers))
+        serve = functools.partial(original, self, listener, client, addr)
         if timeline is None:
             return _serve_unseen(recorder, serve)
         return _serve(recorder, timeline, serve, listener)
@@ -122,14 +122,14 @@ def _finish_request(recorder: Recorder, original: Callable[..., Any]) -> Callabl
 
 
 def _open(recorder: Recorder, worker: Any, start_ns: int, connection: int) -> Timeline | None:
-    if recorder.sampler.never:
+    try:
+        name = recorder.server_name or _worker_name(type(worker).__mro__)
+        timeline = recorder.open_early("wsgi", name, start_ns)
+        if timeline is not None:
+            timeline.connection = connection
+    except Exception:  # noqa: BLE001 - a request never fails because of us
+        disarm(None, "opening a timeline")
         return None
-    name = recorder.server_name or _worker_name(type(worker).__mro__)
-    timeline: Timeline | None = attempt(
-        "opening a timeline", recorder.open_early, "wsgi", name, start_ns
-    )
-    if timeline is not None:
-        timeline.connection = connection
     return timeline
 
 
@@ -170,7 +170,9 @@ def _close(recorder: Recorder, timeline: Timeline, socket: Any) -> None:
         _occupy_unseen(recorder, timeline.start_ns)
     else:
         timeline.outcome = timeline.outcome or recorder.name("complete")
-        _occupy(recorder, timeline)
+        start, end = timeline.start_ns, now()
+        if not recorder.busy.note(timeline, start, end):
+            recorder.occupy(start, end, timeline)
         timeline.endpoint = (
             attempt("noting an endpoint", _endpoint, recorder, timeline, socket) or 0
         )
@@ -191,33 +193,26 @@ def _listening_at(socket: Any) -> Any:
     return socket.getsockname()
 
 
-def _occupy(recorder: Recorder, timeline: Timeline) -> None:
-    start, end = timeline.start_ns, now()
-    if not recorder.busy.note(timeline, start, end):
-        recorder.occupy(start, end, timeline)
-
-
 def _handle_request(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
     """The request is parsed: what it is, is known from here on."""
 
     @functools.wraps(original)
     def handle_request(self: Any, *args: Any) -> Any:
         timeline = CURRENT.get()
-        request = args[1] if len(args) > 2 else args[0]  # noqa: PLR2004
-        wanted = attempt("reading a request", _note_request, recorder, timeline, request)
+        wanted = False
+        try:
+            request = args[1] if len(args) > 2 else args[0]  # noqa: PLR2004
+            wanted = recorder.admit(timeline, request.path, functools.partial(_headers, request))
+            if timeline is not None and wanted:
+                timeline.method = recorder.name(request.method)
+        except Exception:  # noqa: BLE001 - a request never fails because of us
+            wanted = False
+            disarm(None, "reading a request")
         if timeline is not None and not wanted:
             CURRENT.set(None)
         return original(self, *args)
 
     return handle_request
-
-
-def _note_request(recorder: Recorder, timeline: Timeline | None, request: Any) -> bool:
-    if not recorder.admit(timeline, request.path, functools.partial(_headers, request)):
-        return False
-    if timeline is not None:
-        timeline.method = recorder.name(request.method)
-    return True
 
 
 def _handle_error(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
