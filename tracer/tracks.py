@@ -50,6 +50,7 @@ async def root_track(
     finally:
         attempt("settling a request's outcome", settle)
         attempt("closing a timeline", recorder.close, timeline)
+        del timeline, settle  # a cycle of Django's keeps this frame for the garbage collector
 
 
 async def followed(coroutine: Coroutine[Any, Any, Any], timeline: Timeline, track: int) -> Any:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tracer.callbacks import READING
 from tracer.clock import now
 from tracer.recorder import CURRENT, OCCUPANCY_FLOOR_NS
-from tracer.scopes import attempt, enter, leave, mark, mark_at, mark_coroutine_function
+from tracer.scopes import attempt, mark, mark_at, mark_coroutine_function, scope, scoped
 from tracer.seams import Probe, Seam
 from tracer.timeline import DISCONNECT, DONE, LAST, OS_THREAD, READ, ROOT, STEP
 from tracer.touches import touches_of
@@ -61,7 +61,9 @@ def _run_asgi(http: str) -> Callable[[Recorder, Any], Any]:
     """The server calls the application: here a timeline opens."""
 
     def stand_in(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
-        calling = _telling_times(recorder) if recorder.policy.server_timing else _noting_errors
+        calling = (
+            _telling_times(recorder) if recorder.policy.server_timing else _noting_errors(recorder)
+        )
 
         @functools.wraps(original)
         def run_asgi(self: Any, app: Any) -> Any:
@@ -72,7 +74,7 @@ def _run_asgi(http: str) -> Callable[[Recorder, Any], Any]:
                 timeline = None
             if timeline is None:
                 return original(self, app)
-            coroutine = original(self, calling(recorder, timeline, app))
+            coroutine = original(self, calling(app))
             settle = functools.partial(_settle, recorder, timeline, self)
             return root_track(recorder, timeline, coroutine, settle)
 
@@ -107,33 +109,62 @@ def _first_answer(recorder: Recorder, on_response: Callable[[], None]) -> None:
     attempt("showing what was counted", recorder.answered)
 
 
-def _noting_errors(recorder: Recorder, timeline: Timeline, app: Any) -> Any:
-    async def application(scope: Any, receive: Any, send: Any) -> Any:
-        try:
-            return await app(scope, receive, send)
-        except Exception as error:
-            attempt("noting an error", _note_error, recorder, timeline, error)
-            raise
+def _noting_errors(recorder: Recorder) -> Callable[[Any], Any]:
+    """Return how to call an application so that its exceptions are noted."""
 
-    return application
+    def noting(app: Any) -> Any:
+        async def application(scope: Any, receive: Any, send: Any) -> Any:
+            try:
+                return await app(scope, receive, send)
+            except Exception as error:
+                attempt("noting an error", _note_error, recorder, error)
+                raise
+
+        return application
+
+    return _of_the_last(noting)
 
 
-def _telling_times(recorder: Recorder) -> Callable[[Recorder, Timeline, Any], Any]:
+def _telling_times(recorder: Recorder) -> Callable[[Any], Any]:
     """Return how to call an application so that its response has a `Server-Timing` header."""
     from tracer.server_timing import ServerTiming  # noqa: PLC0415 - few ask for it
 
     timing = ServerTiming(recorder)
+    noting = _noting_errors(recorder)
 
-    def telling(recorder: Recorder, timeline: Timeline, app: Any) -> Any:
-        inner = _noting_errors(recorder, timeline, app)
-        return lambda scope, receive, send: inner(scope, receive, timing.sending(timeline, send))
+    def telling(app: Any) -> Any:
+        inner = noting(app)
 
-    return telling
+        def application(scope: Any, receive: Any, send: Any) -> Any:
+            timeline = CURRENT.get()
+            told = send if timeline is None else timing.sending(timeline, send)
+            return inner(scope, receive, told)
+
+        return application
+
+    return _of_the_last(telling)
 
 
-def _note_error(recorder: Recorder, timeline: Timeline, error: Exception) -> None:
-    timeline.outcome = recorder.name("error")
-    recorder.note_error(timeline, error)
+def _of_the_last(make: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Make once what a server's application needs: it has one, and gives it with each request."""
+    last: tuple[Any, Any] = (None, None)
+
+    def made_of(app: Any) -> Any:
+        nonlocal last
+        known, made = last
+        if known is not app:
+            made = make(app)
+            last = (app, made)
+        return made
+
+    return made_of
+
+
+def _note_error(recorder: Recorder, error: Exception) -> None:
+    timeline = CURRENT.get()
+    if timeline is not None:
+        timeline.outcome = recorder.name("error")
+        recorder.note_error(timeline, error)
 
 
 def _last_byte(timeline: Timeline, on_response: Callable[[], None]) -> None:
@@ -146,6 +177,8 @@ def _settle(recorder: Recorder, timeline: Timeline, cycle: Any) -> None:
     scope = cycle.scope
     came_in = (scope["scheme"], scope["server"], scope["http_version"])
     timeline.endpoint = attempt("noting an endpoint", recorder.endpoint, *came_in) or 0
+    if not cycle.response_started:
+        timeline.status = 0
     if timeline.outcome:
         return
     if cycle.response_complete:
@@ -155,40 +188,18 @@ def _settle(recorder: Recorder, timeline: Timeline, cycle: Any) -> None:
 
 
 def _send(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
-    owner = recorder.owner("server", "send")
+    """The last status given before the response is started is that of the response."""
+    in_scope = scoped(original, recorder.owner("server", "send"))
 
     @functools.wraps(original)
-    async def send(self: Any, message: Any) -> None:
-        timeline = CURRENT.get()
-        if timeline is None:
-            await original(self, message)
-            return
-        enter(timeline, owner)
-        try:
-            await original(self, message)
-        finally:
-            leave(timeline, owner)
-            if not timeline.status and self.response_started:
+    def send(self: Any, message: Any) -> Any:
+        if not self.response_started:
+            timeline = CURRENT.get()
+            if timeline is not None and isinstance(message, dict):
                 timeline.status = message.get("status", 0)
+        return in_scope(self, message)
 
-    return send
-
-
-def _receive(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
-    owner = recorder.owner("server", "body")
-
-    @functools.wraps(original)
-    async def receive(self: Any) -> Any:
-        timeline = CURRENT.get()
-        if timeline is None:
-            return await original(self)
-        enter(timeline, owner)
-        try:
-            return await original(self)
-        finally:
-            leave(timeline, owner)
-
-    return receive
+    return mark_coroutine_function(send)
 
 
 def _connection_lost(_recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -268,7 +279,7 @@ def _seams(module: str, protocol: str, http: str) -> tuple[Seam, ...]:
         Seam(f"{module}:{protocol}.send_400_response", _send_400(http), shapes=("self, msg",)),
         Seam(f"{cycle}.run_asgi", _run_asgi(http), shapes=("self, app",)),
         Seam(f"{cycle}.send", _send, shapes=("self, message",)),
-        Seam(f"{cycle}.receive", _receive, shapes=("self",)),
+        Seam(f"{cycle}.receive", scope("server", "body"), shapes=("self",)),
     )
 
 
