@@ -24,8 +24,8 @@ class Options:
     warmup: int = 300
     peers: bool = True
     socket_generations: int = 4
-    socket_rounds: int = 3
-    socket_seconds: float = 1.5
+    socket_rounds: int = 6
+    socket_seconds: float = 1.0
     footprint_runs: int = 15
     report_requests: int = 1_000_000
     feed_timeout_s: float = 300.0

@@ -2,8 +2,10 @@
 
 The server with its one worker has a core of its own; the load client, the agent and whoever
 exports share the other. Every round gives each server one stretch with one connection, for
-latency, and one with several, for throughput. All are started anew several times: one process
-is quicker than the next of the same program by a tenth, as its memory happens to lie.
+latency, and, after all have had theirs, one with several, for throughput. What is compared are
+stretches of the same round, a few seconds apart: a virtual machine is slower by half for some
+seconds and quick again. All are started anew several times, as memory happens to lie better
+for one process than for the next of the same program.
 """
 
 from __future__ import annotations
@@ -63,11 +65,16 @@ class _Side:
     catch_up: list[float] = field(default_factory=list)
     sent: int = 1  # the one that `wait_ready` asks
 
-    def round(self, seconds: float) -> None:
-        """Take both stretches; the agent is waited for, so that it disturbs no one else's."""
+    def alone(self, seconds: float) -> None:
+        """Take a stretch of one request after the other."""
         latencies, _, _ = self._load(1, seconds)
         self.p50.append(float(np.median(latencies)))
         self.p99.append(float(np.percentile(latencies, TAIL)))
+        if self.session is not None:
+            self.session.sync()
+
+    def saturated(self, seconds: float) -> None:
+        """Take a stretch of as many as it can; the agent is waited for: it disturbs no one else's."""
         _, throughput, cpu = self._load(_CONNECTIONS, seconds)
         self.throughput.append(throughput)
         self.cpu.append(cpu)
@@ -185,8 +192,11 @@ def _generation(
         peer, without = _start_peer(interface, receiver.url, options, stack)
         sides = (off, on, out, *([peer] if peer is not None else []))
         for number in range(options.socket_rounds):
-            for side in sides if number % 2 else reversed(sides):
-                side.round(options.socket_seconds)
+            order = sides if number % 2 else sides[::-1]
+            for side in order:
+                side.alone(options.socket_seconds)
+            for side in order:
+                side.saturated(options.socket_seconds)
         for side in sides:
             side.server.stop()
             if side.session is not None:
