@@ -15,7 +15,13 @@ setup(
             "tracer._native",
             sources=sorted(str(path) for path in SOURCES.glob("*.c")),
             depends=sorted(str(path) for path in SOURCES.glob("*.h")),
-            extra_compile_args=["-std=c11", "-D_GNU_SOURCE", "-O2", "-fvisibility=hidden", "-fno-plt"],
+            extra_compile_args=[
+                "-std=c11",
+                "-D_GNU_SOURCE",
+                "-O2",
+                "-fvisibility=hidden",
+                "-fno-plt",
+            ],
             # Without a compiler everything is done in Python: slower, and the same.
             optional=True,
         )

@@ -74,7 +74,7 @@ class _Side:
             self.session.sync()
 
     def saturated(self, seconds: float) -> None:
-        """Take a stretch of as many as it can; the agent is waited for: it disturbs no one else's."""
+        """Take a stretch of as many as it can; the agent is waited for, for the others' sake."""
         _, throughput, cpu = self._load(_CONNECTIONS, seconds)
         self.throughput.append(throughput)
         self.cpu.append(cpu)

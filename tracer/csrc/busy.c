@@ -142,8 +142,8 @@ note_turn(StandIn *turn, PyObject *timeline, PyObject *callback, int64_t start, 
             PyObject_CallFunction(turn->other, "LLOO", (long long)start, (long long)end,
                                   timeline == NULL ? Py_None : timeline, callback);
         Py_XDECREF(noted);
+        PyErr_Clear();
     }
-    PyErr_Clear();
 }
 
 bool

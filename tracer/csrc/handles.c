@@ -92,9 +92,9 @@ ends_the_loop(void)
 }
 
 /* Run it in its context; `timeline` is then a new reference to what that has for the variable, None
-   for nothing, or NULL where that isn't known. */
+   for nothing, or NULL where that isn't known, as after a turn that was too short to matter. */
 PyObject *
-run_handle(StandIn *turn, PyObject *handle, PyObject *callback, PyObject **timeline)
+run_handle(StandIn *turn, PyObject *handle, PyObject *callback, int64_t start, PyObject **timeline)
 {
     PyObject *context = *slot_of(handle, turn->context_at), *args = *slot_of(handle, turn->args_at);
     if (context == NULL || !PyContext_CheckExact(context) || args == NULL ||
@@ -107,7 +107,8 @@ run_handle(StandIn *turn, PyObject *handle, PyObject *callback, PyObject **timel
     bool entered = PyContext_Enter(context) == 0;
     if (entered) {
         result = PyObject_Call(callback, args, NULL);
-        if (result != NULL && PyContextVar_Get(turn->variable, Py_None, timeline) < 0) {
+        if (result != NULL && now_ns() - start > turn->number &&
+            PyContextVar_Get(turn->variable, Py_None, timeline) < 0) {
             PyErr_Clear();
         }
         if (PyContext_Exit(context) < 0) {

@@ -34,23 +34,50 @@ PyTypeObject Here_Type = {
     .tp_dealloc = here_dealloc,
 };
 
+/* The last one found on this thread, and of which state: a thread may have one after the other. */
+static _Thread_local struct {
+    Here *at;
+    PyThreadState *state;
+    uint64_t number;
+} last_found;
+
+static Here *
+made_here(PyObject *kept)
+{
+    Here *made = (Here *)Here_Type.tp_alloc(&Here_Type, 0);
+    if (made != NULL) {
+        made->os_thread = (int64_t)syscall(SYS_gettid);
+        bool held = PyDict_SetItem(kept, here_key, (PyObject *)made) == 0;
+        Py_DECREF(made);
+        made = held ? made : NULL;
+    }
+    return made;
+}
+
 /* Borrowed; NULL, without an error, where there is none and it can't be made. */
 static Here *
 here(bool make)
 {
+    PyThreadState *state = PyThreadState_Get();
+    uint64_t number = PyThreadState_GetID(state);
+    if (last_found.at != NULL && last_found.state == state && last_found.number == number) {
+        return last_found.at;
+    }
     PyObject *kept = PyThreadState_GetDict();
     if (kept == NULL) {
         return NULL;
     }
     Here *found = (Here *)PyDict_GetItemWithError(kept, here_key);
     if (found == NULL && make) {
-        found = (Here *)Here_Type.tp_alloc(&Here_Type, 0);
-        if (found != NULL) {
-            found->os_thread = (int64_t)syscall(SYS_gettid);
-            (void)PyDict_SetItem(kept, here_key, (PyObject *)found);
-            Py_DECREF(found);
-        }
+        found = made_here(kept);
     }
+    if (found == NULL) {
+        PyErr_Clear();
+        return NULL;
+    }
+    last_found.at = found;
+    last_found.state = state;
+    last_found.number = number;
     return found;
 }
 
@@ -108,8 +135,10 @@ native_run_hop(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t co
     at->number = hop;
     PyObject *result = run_entered(marks, args[5]);
     int64_t end = now_ns();
-    PyObject *type, *value, *trace;
-    PyErr_Fetch(&type, &value, &trace);
+    PyObject *type = NULL, *value, *trace;
+    if (result == NULL) {
+        PyErr_Fetch(&type, &value, &trace);
+    }
     if (at->beginning != NULL) {
         Py_CLEAR(at->beginning);
         mark_run(at, marks, hop, start);
@@ -118,7 +147,9 @@ native_run_hop(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t co
     log_run(args[0], (Log *)args[1], marks, start, end, limit);
     Py_XSETREF(at->notifying, Py_NewRef(marks));
     at->notified = hop;
-    PyErr_Restore(type, value, trace);
+    if (result == NULL) {
+        PyErr_Restore(type, value, trace);
+    }
     Py_DECREF(at);
     return result;
 }
@@ -162,14 +193,17 @@ PyObject *
 worked_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
     PyObject *result = PyObject_Vectorcall(((StandIn *)self)->wrapped, args, nargsf, names);
-    PyObject *type, *value, *trace;
-    PyErr_Fetch(&type, &value, &trace);
+    PyObject *type = NULL, *value, *trace;
+    if (result == NULL) {
+        PyErr_Fetch(&type, &value, &trace);
+    }
     Here *at = here(true);
     if (at != NULL) {
         at->last_ran = now_ns();
     }
-    PyErr_Clear();
-    PyErr_Restore(type, value, trace);
+    if (result == NULL) {
+        PyErr_Restore(type, value, trace);
+    }
     return result;
 }
 
@@ -187,6 +221,22 @@ context_of(PyObject *variable, PyObject *timeline)
     if (PyContext_Exit(context) < 0 || token == NULL) {
         Py_DECREF(context);
         return NULL;
+    }
+    return context;
+}
+
+/* The same for a request while it lasts, for the first loop that asks: its handles enter it one
+   after the other, and those of two loops would meet in it. */
+static PyObject *
+context_for(PyObject *variable, Marks *marks, PyObject *loop)
+{
+    if (marks->context != NULL && marks->of_loop == loop) {
+        return Py_NewRef(marks->context);
+    }
+    PyObject *context = context_of(variable, (PyObject *)marks);
+    if (context != NULL && marks->context == NULL && !marks->closed) {
+        marks->context = Py_NewRef(context);
+        marks->of_loop = loop;
     }
     return context;
 }
@@ -211,9 +261,11 @@ poked_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names
     Py_ssize_t count = PyVectorcall_NARGS(nargsf);
     PyObject *context = NULL, *result = NULL, *given[8];
     bool plain = names == NULL || PyTuple_GET_SIZE(names) == 0;
-    if (plain && count < 8) {
-        context = context_of(poke->variable, (PyObject *)marks);
-        PyErr_Clear();
+    if (plain && count && count < 8) {
+        context = context_for(poke->variable, marks, args[0]);
+        if (context == NULL) {
+            PyErr_Clear();
+        }
     }
     if (context != NULL) {
         memcpy(given, args, (size_t)count * sizeof(PyObject *));

@@ -172,6 +172,7 @@ marks_drop(PyObject *self, PyObject *Py_UNUSED(unused))
     Marks *marks = (Marks *)self;
     marks->closed = 1;
     Py_CLEAR(marks->entered);
+    Py_CLEAR(marks->context);
     column_free(&marks->column);
     if (marks->children != NULL && PyList_CheckExact(marks->children) &&
         PyList_GET_SIZE(marks->children) &&
@@ -226,6 +227,7 @@ marks_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(marks->verdict);
     Py_VISIT(marks->status);
     Py_VISIT(marks->entered);
+    Py_VISIT(marks->context);
     return 0;
 }
 
@@ -239,6 +241,7 @@ marks_clear(PyObject *self)
     Py_CLEAR(marks->verdict);
     Py_CLEAR(marks->status);
     Py_CLEAR(marks->entered);
+    Py_CLEAR(marks->context);
     return 0;
 }
 

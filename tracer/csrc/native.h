@@ -69,6 +69,8 @@ typedef struct {
     PyObject *verdict;
     PyObject *status;       /* whatever the application gave for one */
     PyObject *entered; /* what runs a hand-off whose stacks are wanted, or NULL */
+    PyObject *context;      /* in which a loop is told of this request's results, or NULL */
+    void *of_loop;          /* which; it is only compared */
     char closed;
 } Marks;
 
@@ -137,11 +139,34 @@ marks_now(Marks *marks, int64_t code, int64_t value)
     marks_push(marks, code, now_ns(), this_thread(), value);
 }
 
+/* What is asked in its stead for an attribute that it hasn't itself: both kinds would make an
+   exception of that, which is dear. */
+static inline PyObject *
+asked_instead(PyObject *object, PyObject *name)
+{
+    while (object != NULL) {
+        PyObject *next = NULL;
+        if (PyMethod_Check(object)) {
+            next = PyMethod_GET_FUNCTION(object);
+        }
+        else if (Py_IS_TYPE(object, &StandIn_Type)) {
+            StandIn *made = (StandIn *)object;
+            next = made->dict != NULL && PyDict_Contains(made->dict, name) ? NULL : made->wrapped;
+        }
+        if (next == NULL || _PyType_Lookup(Py_TYPE(object), name) != NULL) {
+            break;
+        }
+        object = next;
+    }
+    return object;
+}
+
 /* A new reference to an attribute, or NULL without an error: not having one costs no exception. */
 static inline PyObject *
 optional_attr(PyObject *object, PyObject *name)
 {
     PyObject *found = NULL;
+    object = asked_instead(object, name);
 #if PY_VERSION_HEX >= 0x030D0000
     int state = PyObject_GetOptionalAttr(object, name, &found);
 #else
@@ -195,7 +220,8 @@ bool log_busy(Log *log, Marks *marks, int64_t start, int64_t end);
 void note_turn(StandIn *turn, PyObject *timeline, PyObject *callback, int64_t start, int64_t end);
 
 bool handles_known(StandIn *turn, PyObject *type);
-PyObject *run_handle(StandIn *turn, PyObject *handle, PyObject *callback, PyObject **timeline);
+PyObject *run_handle(StandIn *turn, PyObject *handle, PyObject *callback, int64_t start,
+                     PyObject **timeline);
 
 PyObject *native_scope(PyObject *module, PyObject *args);
 PyObject *native_reading(PyObject *module, PyObject *args);

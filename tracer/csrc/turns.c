@@ -40,7 +40,7 @@ turn_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
     Py_INCREF(handle);
     int64_t start = now_ns();
     PyObject *timeline = NULL;
-    PyObject *result = known ? run_handle(turn, handle, callback, &timeline)
+    PyObject *result = known ? run_handle(turn, handle, callback, start, &timeline)
                              : PyObject_Vectorcall(turn->wrapped, args, nargsf, names);
     int64_t end = now_ns();
     if (end - start > turn->number && result != NULL) {
