@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import gc
 import inspect
+import weakref
 
 import pytest
 
@@ -261,3 +264,50 @@ def test_what_is_awaited_may_know_nothing_of_throwing_and_closing(timeline):
     call.send(None)
     call.close()
     assert codes(timeline) == [(ENTER, 7), (EXIT, 7)] * 2
+
+
+class Response:
+    """Counts its closings."""
+
+    def __init__(self):
+        self.closed = 0
+
+    def close(self):
+        self.closed += 1
+
+
+def test_a_method_put_in_for_one_call_takes_itself_out_and_keeps_nothing_alive(timeline):
+    response = Response()
+    response.close = scopes.once_as("close", timeline, response.close, 7)
+    response.close()
+    assert "close" not in vars(response)
+    response.close()
+    assert response.closed == 2
+    assert [mark[0] for mark in timeline.marks()] == [ENTER, EXIT]
+    gone = weakref.ref(response)
+    gc.disable()
+    try:
+        del response
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_what_another_put_there_for_a_method_stays_callable(timeline):
+    response, called = Response(), []
+    response.close = lambda: called.append("theirs")
+    response.close = scopes.once_as("close", timeline, response.close, 7)
+    response.close()
+    response.close()
+    assert called == ["theirs", "theirs"]
+    assert not response.closed
+
+
+@pytest.mark.skipif(native is None, reason="only in C")
+def test_what_a_server_reads_is_a_head_until_the_method_is_known(timeline):
+    reading = native.reading(CURRENT, lambda word: word.upper(), 5, 4)
+    assert contextvars.Context().run(reading, "untraced") == "UNTRACED"
+    reading("head")
+    timeline.method = 3
+    assert reading("body") == "BODY"
+    assert codes(timeline) == [(ENTER, 4), (EXIT, 4), (ENTER, 5), (EXIT, 5)]
