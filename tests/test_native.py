@@ -238,3 +238,11 @@ def test_call_soon_is_stood_in_for_while_somebody_waits(waiting):
     assert loop.call_soon is max
     one.end()
     assert loop.call_soon is len
+
+
+@pytest.mark.parametrize(
+    ("given_", "named"), [((1, 2, 3, 4, 5), {}), ((1,), {"server": 1}), (("1",), {})]
+)
+def test_a_timeline_takes_four_integers_and_nothing_else(given_, named):
+    with pytest.raises(TypeError):
+        native.Marks(*given_, **named)

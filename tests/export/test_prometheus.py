@@ -70,12 +70,19 @@ def world(tmp_path_factory):
                         list(pool.map(asked.ask, path[:AT_ONCE]))
                         list(pool.map(asked.ask, path[AT_ONCE:]))
             time.sleep(pause_s)
+            assert wait_for(lambda: told_of(prometheus) == set(NAMES), 20)
         for one in servers:
             one.stop()
         for recording in recordings.values():
             assert wait_for(lambda path=recording: not agents_of(path), 30)
         recorded = {name: requests_in(path) for name, path in recordings.items()}
         yield World(prometheus, jaeger, recorded, began)
+
+
+def told_of(prometheus):
+    """Which servers there are figures of by now: an agent gives way to all that runs beside it."""
+    found = prometheus.query("histogram_count(http_server_request_duration_seconds)")
+    return {labels["job"] for labels, _ in found}
 
 
 def server(directory, name, recording, prometheus, jaeger):

@@ -18,9 +18,19 @@ typedef struct {
 
 static PyObject *here_key;
 
+/* The last one found on this thread, and of which state: a thread may have one after the other. */
+static _Thread_local struct {
+    Here *at;
+    PyThreadState *state;
+    uint64_t number;
+} last_found;
+
 static void
 here_dealloc(PyObject *self)
 {
+    if (last_found.at == (Here *)self) {
+        last_found.at = NULL;
+    }
     Py_XDECREF(((Here *)self)->beginning);
     Py_XDECREF(((Here *)self)->notifying);
     Py_TYPE(self)->tp_free(self);
@@ -33,13 +43,6 @@ PyTypeObject Here_Type = {
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .tp_dealloc = here_dealloc,
 };
-
-/* The last one found on this thread, and of which state: a thread may have one after the other. */
-static _Thread_local struct {
-    Here *at;
-    PyThreadState *state;
-    uint64_t number;
-} last_found;
 
 static Here *
 made_here(PyObject *kept)

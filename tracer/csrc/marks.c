@@ -264,15 +264,19 @@ marks_length(PyObject *self)
 
 /* (sequence, start_ns, server, interface), or nothing */
 static PyObject *
-marks_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(names))
+marks_new(PyTypeObject *type, PyObject *args, PyObject *names)
 {
+    if (PyTuple_GET_SIZE(args) > 4 || (names != NULL && PyDict_GET_SIZE(names))) {
+        PyErr_SetString(PyExc_TypeError, "a timeline takes (sequence, start_ns, server, interface)");
+        return NULL;
+    }
     Marks *marks = (Marks *)type->tp_alloc(type, 0);
     if (marks == NULL) {
         return NULL;
     }
     long long *const into[] = {&marks->sequence, &marks->start_ns, &marks->server,
                                &marks->interface};
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(args) && i < 4; i++) {
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(args); i++) {
         *into[i] = PyLong_AsLongLong(PyTuple_GET_ITEM(args, i));
     }
     marks->weight = 1.0;
