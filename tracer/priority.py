@@ -1,7 +1,7 @@
 """How a process beside a server gives way to it.
 
 Being nice is not enough where the kernel groups processes by session (`sched_autogroup_enabled`,
-the default on most desktops and virtual machines): it counts only within the session then, and
+on in most distributions): it counts only within the session then, and
 the session has a niceness of its own, which an agent's guardian sets (`tracer.summon`). Nor does
 it help whoever wakes up: since Linux 6.6 a process is left alone until its slice is over. Since
 6.12 it may say how long that is, and whoever asks for less interrupts it. See sched(7) and

@@ -29,12 +29,16 @@ CONCLUDE: Final = "TRACER_CONCLUDE"
 _SHELL: Final = "/bin/sh"
 # Exit codes 0 and 2 are the agent's own wish, 126 and 127 say it can't be run. The pause before
 # the next start grows; both it and the number of tries are forgotten when an agent lived for long.
-# The session is nicer than the server's, where the kernel asks for that (`tracer.priority`).
+# The session is nicer than the server's, where the kernel asks for that (`tracer.priority`); of all
+# users that aren't root it grants one such wish in a tenth of a second.
 _GUARDIAN: Final = """
 cd /
 trap '' HUP INT TERM
-{ echo 10 > /proc/self/autogroup; } 2> /dev/null
 (
+  [ -w /proc/self/autogroup ] && for try in 1 2 3 4 5 6; do
+    { echo 10 > /proc/self/autogroup; } 2> /dev/null && break
+    sleep 0.1$(($$ % 10))
+  done
   pause=0 tries=0
   while [ -d "$5" ] && [ $tries -lt 12 ]; do
     began=$(date +%s)

@@ -9,8 +9,8 @@
 #endif
 
 /* Places and answers of `tracer.ring_layout` and `tracer.ring_memory`; given at import. */
-static long long FRAMES, FRAME_SIZE, ALIGN, PAGE, HEAD, SENT_COUNT, WRITTEN, TAIL, WANTED, REQUESTS, WRAP;
-static long long TAKEN, DROPPED, UNREAD, LEAVE, NEGLECT_NS, TIMELINE;
+static long long FRAMES, FRAME_SIZE, ALIGN, PAGE, HEAD, SENT_COUNT, WRITTEN, TAIL, WANTED, REQUESTS;
+static long long WRAP, TAKEN, DROPPED, UNREAD, LEAVE, NEGLECT_NS, TIMELINE;
 
 typedef struct {
     uint32_t length;
