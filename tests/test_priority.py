@@ -13,6 +13,7 @@ import pytest
 
 from tests.live import ROOT, agents_of, environment, guardians_of
 from tracer.agent.session import open_session
+from tracer.summon import _GUARDIAN
 
 # struct sched_attr: size, policy, flags, nice, priority, runtime, deadline, period
 READ_SLICE = """
@@ -101,3 +102,17 @@ def test_an_agent_is_nicer_than_its_server_and_so_is_its_session(tmp_path):
         grouped = Path(f"/proc/{agent}/autogroup")
         if grouped.exists() and (said := grouped.read_text()):
             assert said.split()[-2:] == ["nice", "10"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root isn't made to wait, and can be somebody else")
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="sessions aren't grouped")
+def test_sessions_of_a_user_that_begin_at_once_are_all_nice():
+    """`tracer compare` begins two; one that isn't nice would make its server the slower one."""
+
+    agent = ("/bin/sh", "-c", "cat /proc/self/autogroup", "", "/tmp")  # noqa: S108 - only looked at
+    words = ("/bin/sh", "-c", _GUARDIAN, "guardian", *agent)
+    nobody = {"user": 65534, "group": 65534, "extra_groups": [], "start_new_session": True}
+    several = [
+        subprocess.Popen(words, stdout=subprocess.PIPE, text=True, **nobody) for _ in range(3)
+    ]
+    assert [one.communicate()[0].split()[1:] for one in several] == [["nice", "10"]] * 3
