@@ -125,6 +125,11 @@ static PyMethodDef native_methods[] = {
     {"reading", native_reading, METH_VARARGS, NULL},
     {"closing", (PyCFunction)(void (*)(void))native_closing, METH_FASTCALL, NULL},
     {"live", native_live, METH_VARARGS, NULL},
+    {"view", native_view, METH_VARARGS, NULL},
+    {"resolving", native_resolving, METH_VARARGS, NULL},
+    {"chosen", native_chosen, METH_VARARGS, NULL},
+    {"before_handler", native_before_handler, METH_VARARGS, NULL},
+    {"after_handler", native_after_handler, METH_VARARGS, NULL},
     {"waits", native_waits, METH_VARARGS, NULL},
     {"turn", native_turn, METH_VARARGS, NULL},
     {"timed", native_timed, METH_VARARGS, NULL},
@@ -162,7 +167,7 @@ PyInit__native(void)
         return NULL;
     }
     if (busy_prepare() && handles_prepare() && asks_prepare() && awaited_prepare() &&
-        steps_prepare() && turns_prepare() && hops_prepare() &&
+        steps_prepare() && turns_prepare() && hops_prepare() && views_prepare() &&
         stand_in_prepare() && register_type(module, "Marks", &Marks_Type) &&
         register_type(module, "Log", &Log_Type) &&
         register_type(module, "RingMemory", &RingMemory_Type) &&

@@ -252,6 +252,11 @@ PyObject *stand_in_new(vectorcallfunc call, PyObject *wrapped);
 PyObject *scope_of_one(Marks *marks, PyObject *wrapped, int64_t owner);
 
 PyObject *native_live(PyObject *module, PyObject *args);
+PyObject *native_view(PyObject *module, PyObject *args);
+PyObject *native_resolving(PyObject *module, PyObject *args);
+PyObject *native_chosen(PyObject *module, PyObject *args);
+PyObject *native_before_handler(PyObject *module, PyObject *args);
+PyObject *native_after_handler(PyObject *module, PyObject *args);
 
 bool stand_in_prepare(void);
 bool busy_prepare(void);
@@ -261,6 +266,7 @@ bool asks_prepare(void);
 bool awaited_prepare(void);
 bool hops_prepare(void);
 bool steps_prepare(void);
+bool views_prepare(void);
 
 /* Codes of `tracer.timeline`; given at import, so there is one list of them. */
 extern int64_t ENTER, EXIT, STEP, YIELD, DONE, SUBMIT, SUBMITTED, RUN, RUN_ON, RAN, NOTIFIED, READY;

@@ -9,8 +9,9 @@ import functools
 from typing import TYPE_CHECKING, Any, Final
 
 from tracer import chain
+from tracer.accelerator import native
 from tracer.recorder import CURRENT
-from tracer.scopes import attempt, disarm, enter, is_coroutine_function, leave, note_error
+from tracer.scopes import attempt, enter, is_coroutine_function, leave, note_error
 from tracer.seams import Probe, Seam
 from tracer.sites import NAME_ATTRIBUTE, describe
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tracer.recorder import Recorder
+    from tracer.timeline import Timeline
 
 _building: list[str | None] = []
 """The dotted path of the link being built, while `load_middleware` runs."""
@@ -79,6 +81,10 @@ def _adapt(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., An
 
 def _resolve(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
     owner = recorder.owner("handler", "resolve_request")
+    note = functools.partial(attempt, "noting a route", _note_route, recorder)
+    if native is not None:
+        made = native.resolving(CURRENT, original, owner, 0, recorder.names, note)
+        return functools.update_wrapper(made, original)
 
     @functools.wraps(original)
     def resolve_request(self: Any, request: Any) -> Any:
@@ -88,10 +94,7 @@ def _resolve(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., 
         enter(timeline, owner)
         try:
             match = original(self, request)
-            try:
-                timeline.route = recorder.name(str(match.route))
-            except Exception:  # noqa: BLE001 - a request never fails because of us
-                disarm(None, "noting a route")
+            note(timeline, match)
             return match
         finally:
             leave(timeline, owner)
@@ -99,9 +102,25 @@ def _resolve(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., 
     return resolve_request
 
 
+def _note_route(recorder: Recorder, timeline: Timeline, match: Any) -> None:
+    timeline.route = recorder.name(str(match.route))
+
+
 def _make_view_atomic(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
     """Django calls what this returns as the view, whether or not it wrapped it."""
     traced_views: dict[Any, Callable[..., Any]] = {}
+
+    def choose(view: Any, callback: Any) -> Callable[..., Any]:
+        if callback is not view:
+            return _trace_view(recorder, callback, view)
+        traced = traced_views.get(view)
+        if traced is None:
+            traced = traced_views[view] = _trace_view(recorder, view, view)
+        return traced
+
+    if native is not None:
+        made = native.chosen(CURRENT, original, 0, 0, traced_views, choose)
+        return functools.update_wrapper(made, original)
 
     @functools.wraps(original)
     def make_view_atomic(self: Any, view: Any) -> Any:
@@ -109,14 +128,9 @@ def _make_view_atomic(recorder: Recorder, original: Callable[..., Any]) -> Calla
         if CURRENT.get() is None:
             return callback
         try:
-            if callback is not view:
-                return _trace_view(recorder, callback, view)
-            traced = traced_views.get(view)
-            if traced is None:
-                traced = traced_views[view] = _trace_view(recorder, view, view)
+            return choose(view, callback)
         except Exception:  # noqa: BLE001 - an unhashable or odd view is called as it is
             return callback
-        return traced
 
     return make_view_atomic
 
@@ -145,6 +159,9 @@ def _trace_view(recorder: Recorder, callback: Any, view: Any) -> Callable[..., A
                 leave(timeline, owner)
 
         traced = async_view
+    elif native is not None:
+        failed = functools.partial(note_error, recorder)
+        traced = native.view(CURRENT, callback, owner, name, failed)
     else:
 
         def sync_view(*args: Any, **kwargs: Any) -> Any:

@@ -9,8 +9,9 @@ import functools
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from tracer.accelerator import native
 from tracer.recorder import CURRENT
-from tracer.scopes import attempt, enter, leave, scope, scoped
+from tracer.scopes import enter, leave, note_error, scope, scoped
 from tracer.seams import Probe, Seam
 
 if TYPE_CHECKING:
@@ -24,8 +25,12 @@ _HANDLER: Final = "_tracer_handling"
 
 def _initial(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
     """`dispatch` calls the method's handler right after a successful `initial`."""
-    in_scope = scoped(original, recorder.owner(WHOEVER, None, "initial"))
+    owner = recorder.owner(WHOEVER, None, "initial")
     handler = recorder.owner(WHOEVER, None, "handler")
+    if native is not None:
+        made = native.before_handler(CURRENT, original, owner, handler, _HANDLER)
+        return functools.update_wrapper(made, original)
+    in_scope = scoped(original, owner)
 
     @functools.wraps(original)
     def initial(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
@@ -43,8 +48,13 @@ def _after_handler(part: str) -> Callable[[Recorder, Any], Any]:
     """`dispatch` calls one of these when the handler has returned or raised."""
 
     def stand_in(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
-        in_scope = scoped(original, recorder.owner(WHOEVER, None, part))
+        owner = recorder.owner(WHOEVER, None, part)
         handler = recorder.owner(WHOEVER, None, "handler")
+        note = (functools.partial(_note_error, recorder),) if part == "exception" else ()
+        if native is not None:
+            made = native.after_handler(CURRENT, original, owner, handler, _HANDLER, *note)
+            return functools.update_wrapper(made, original)
+        in_scope = scoped(original, owner)
 
         @functools.wraps(original)
         def after_handler(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -53,14 +63,18 @@ def _after_handler(part: str) -> Callable[[Recorder, Any], Any]:
                 if getattr(self, _HANDLER, False):
                     object.__setattr__(self, _HANDLER, False)
                     leave(timeline, handler)
-                if part == "exception":
-                    error = sys.exc_info()[1]
-                    attempt("noting an error", recorder.note_error, timeline, error)
+                for noting in note:
+                    noting()
             return in_scope(self, *args, **kwargs)
 
         return after_handler
 
     return stand_in
+
+
+def _note_error(recorder: Recorder) -> None:
+    """Note the exception that is being handled."""
+    note_error(recorder, sys.exc_info()[1])
 
 
 def _part(method: str, name: str, shape: str) -> Seam:
