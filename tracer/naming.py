@@ -100,7 +100,8 @@ class Naming:
         if not self._names.new:
             return []
         with self._names.lock:
-            new, self._names.new = self._names.new, []
+            new = self._names.new.copy()
+            self._names.new.clear()
         return new
 
     def after_fork(self) -> None:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import atexit
+import functools
+import itertools
 import logging
 import os
 import threading
 from contextvars import ContextVar
 from threading import get_ident as ident
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tracer import frames
+from tracer.accelerator import native
 from tracer.clock import now
 from tracer.culprits import Culprits
 from tracer.identity import identify
 from tracer.marks import BusyNumbers, Log
 from tracer.naming import Naming
 from tracer.policy import Policy
-from tracer.sampling import DROPPED, Sampler
+from tracer.sampling import DROPPED, EVERY, SAMPLED, SEEN, Sampler
 from tracer.threadnames import ThreadNames
 from tracer.timeline import Timeline
 
@@ -70,7 +73,8 @@ class Recorder:
         self.place, self.endpoint = naming.place, naming.endpoint
         self.names = naming.numbers
         self.threads = ThreadNames()
-        self._sequence = self._shown_ns = 0
+        self.sequence = itertools.count(1)
+        self._shown_ns = 0
         self.busy = Log()
         self.log: Callable[[BusyNumbers], None] = self.busy.append
         self._described: object = None
@@ -82,6 +86,9 @@ class Recorder:
         self.arming: Arming | None = None
         self.policy = policy or Policy()
         self.sampler = Sampler(self.policy, self.name)
+        self.ending: Any = _ending(self) if native is not None else None
+        if self.ending is not None:
+            self.close = self.ending  # type: ignore[method-assign]
 
     def open(
         self,
@@ -132,9 +139,8 @@ class Recorder:
         return True
 
     def _open(self, interface: str, server: str, start_ns: int) -> Timeline:
-        self._sequence = sequence = self._sequence + 1
         name = self.name(self.server_name or server)
-        return Timeline(sequence, start_ns, name, self.name(interface))
+        return Timeline(next(self.sequence), start_ns, name, self.name(interface))
 
     def close(self, timeline: Timeline) -> None:
         """Hand a finished timeline over, if it is kept; the request has its answer by now."""
@@ -168,6 +174,16 @@ class Recorder:
             if not self._complained:
                 self._complained = True
                 _logger.warning("tracer: a finished timeline was lost", exc_info=True)
+
+    def _arm(self) -> None:
+        """Have timelines go to the sink's ring at once, where nothing has to be told before."""
+        settled = getattr(self.sink, "settled", None)
+        plain = self.reached and self.sampler.every and not (self.arming or self.record_paths)
+        if settled is not None and plain and self._described == len(self.problems):
+            ring = settled()
+            if ring is not None:
+                told = (self.threads.seen, self.names.new, self.problems)
+                self.ending.arm(ring, os.getpid(), *told, self.sink.heed)
 
     def answered(self) -> None:
         """Have the sink ready, which takes long the first time: call it after an answer only."""
@@ -238,12 +254,13 @@ class Recorder:
 
     def after_fork(self) -> None:
         """Start afresh in a forked child: nothing of the parent's is ours to hand over."""
+        if self.ending is not None:
+            self.ending.disarm()
         self._lock = threading.Lock()
         self.busy.take()
         self.busy.opened = None
         self._naming.after_fork()
         self.threads = ThreadNames()
-        self._sequence = 0
         self._described = None
         self.reached = False
         self.sampler.after_fork()
@@ -252,17 +269,27 @@ class Recorder:
 
     def _send(self, several: list[tuple[int, bytes]]) -> None:
         """Hand over frames, and before them who held which thread until now."""
+        if self.ending is not None:
+            self.ending.disarm()
         if len(self.busy):
             several.insert(0, (frames.OCCUPANCY, self.busy.take()))
         if self._described != len(self.problems):
             self._describe()
         self.sink.write(several, self._naming.take() if self.names.new else [])
+        if self.ending is not None:
+            self._arm()
 
     def _describe(self) -> None:
         state = len(self.problems)
         if self._described != state:
             self._described = state
             self.sink.describe(self.describe())
+
+
+def _ending(recorder: Recorder) -> Any:
+    """Return what closes timelines in C as long as all is as usual, and has the recorder do it else."""
+    known = (recorder.close, recorder.busy, recorder.sampler.counts, SEEN, SAMPLED, EVERY)
+    return native.Ending(*known, functools.partial, frames.TIMELINE, frames.OCCUPANCY)
 
 
 _installed: Recorder | None = None

@@ -113,7 +113,7 @@ class RingWriter:
             self._write_slowly(several, [])
             return
         if answer:
-            self._heed(answer)
+            self.heed(answer)
 
     def _write_slowly(self, several: list[tuple[int, bytes]], names: list[str]) -> None:
         """Write where there may be no ring yet, another process, or names to tell before."""
@@ -148,10 +148,15 @@ class RingWriter:
             self._let_go()
             return False
         if answer:
-            self._heed(answer)
+            self.heed(answer)
         return True
 
-    def _heed(self, answer: int) -> None:
+    def settled(self) -> RingMemory | None:
+        """Return the ring, where the next frame needs nothing but to be put there, and counted."""
+        told = self._told == len(self._texts) and os.getpid() == self._pid
+        return self._ring if told else None
+
+    def heed(self, answer: int) -> None:
         """Do what a ring says after writing."""
         if answer == LEAVE:
             self._let_go()

@@ -37,7 +37,7 @@ _NOT_KEPT: Final = -1
 _SERVER_ERROR: Final = 500
 _NEVER_NS: Final = 1 << 62
 _SECOND_NS: Final = 1_000_000_000
-_SEEN, _SAMPLED, _KEPT_SLOW, _KEPT_ERROR, _CAPPED = range(len(COUNTERS))
+SEEN, SAMPLED, _KEPT_SLOW, _KEPT_ERROR, _CAPPED = range(len(COUNTERS))
 
 
 class Rate(NamedTuple):
@@ -115,7 +115,7 @@ class Sampler:
 
         `path` is None and there are no headers where the server could not read them.
         """
-        self.counts[_SEEN] += 1
+        self.counts[SEEN] += 1
         if self.every:
             return EVERY
         if self.never:
@@ -148,7 +148,7 @@ class Sampler:
         """
         verdict: Verdict | None = timeline.verdict
         if verdict is EVERY:  # what a timeline begins with
-            self.counts[_SAMPLED] += 1
+            self.counts[SAMPLED] += 1
             return True
         if verdict is None or verdict is DROPPED:
             return False
@@ -217,7 +217,7 @@ class Sampler:
         return True
 
 
-_OUTCOMES: Final = {RATE: _SAMPLED, PARENT: _SAMPLED, SLOW: _KEPT_SLOW, ERROR: _KEPT_ERROR}
+_OUTCOMES: Final = {RATE: SAMPLED, PARENT: SAMPLED, SLOW: _KEPT_SLOW, ERROR: _KEPT_ERROR}
 
 
 def _weight(threshold: int | None, randomness: int, own: int = 0) -> float:

@@ -125,9 +125,6 @@ def once_as(
 
     Otherwise the two would hold each other until the garbage collector comes.
     """
-    if native is not None:
-        made: Callable[..., Any] = native.closing(timeline, method, owner, name)
-        return made
     return functools.partial(_once_as, name, timeline, method, owner)
 
 

@@ -91,7 +91,8 @@ ROOT: Final = 0
 if native is not None:
     _steps = (ENTER, EXIT, STEP, YIELD, DONE)
     _hops = (SUBMIT, SUBMITTED, RUN, RUN_ON, RAN, NOTIFIED, READY, HOP, HOP_END)
-    native.codes(*_steps, *_hops, SENT, LAST, MARK_LIMIT, HARD_LIMIT)
+    _ends = (SENT, LAST, DISCONNECT, OS_THREAD, QUEUED)
+    native.codes(*_steps, *_hops, *_ends, MARK_LIMIT, HARD_LIMIT)
 
 
 _KNOWN: Final[tuple[str, ...]] = (

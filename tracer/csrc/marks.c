@@ -1,7 +1,7 @@
 #include "native.h"
 
 int64_t ENTER, EXIT, STEP, YIELD, DONE, SUBMIT, SUBMITTED, RUN, RUN_ON, RAN, NOTIFIED, READY;
-int64_t HOP, HOP_END, SENT, LAST;
+int64_t HOP, HOP_END, SENT, LAST, DISCONNECT, OS_THREAD, QUEUED;
 int64_t MARK_LIMIT = INT64_MAX, HARD_LIMIT = INT64_MAX;
 
 /* The memory of a request that is over, for the next: it has grown already, and the cache has it. */
@@ -117,6 +117,18 @@ marks_push(Marks *marks, int64_t code, int64_t instant, int64_t thread, int64_t 
     int64_t mark[MARK_INTS] = {code, instant, thread, value};
     if (!column_push(&marks->column, mark, MARK_INTS)) {
         marks->closed = 1;
+    }
+}
+
+void
+marks_sent(Marks *marks)
+{
+    marks->last_ns = now_ns();
+    if (marks->column.used < MARK_LIMIT * MARK_INTS) {
+        marks_push(marks, SENT, marks->last_ns, this_thread(), 0);
+    }
+    else {
+        marks->folded++;
     }
 }
 
@@ -262,6 +274,29 @@ marks_length(PyObject *self)
     return ((Marks *)self)->column.used / MARK_INTS;
 }
 
+static Marks *
+marks_made(PyTypeObject *type)
+{
+    Marks *marks = (Marks *)type->tp_alloc(type, 0);
+    if (marks != NULL) {
+        marks->weight = 1.0;
+        marks->children = PyList_New(0);
+        marks->status = PyLong_FromLong(0);
+        if (marks->children == NULL || marks->status == NULL) {
+            Py_CLEAR(marks);
+        }
+    }
+    return marks;
+}
+
+Marks *
+marks_begun(PyTypeObject *type)
+{
+    Marks *marks = type->tp_init == PyBaseObject_Type.tp_init ? marks_made(type) : NULL;
+    PyErr_Clear();
+    return marks;
+}
+
 /* (sequence, start_ns, server, interface), or nothing */
 static PyObject *
 marks_new(PyTypeObject *type, PyObject *args, PyObject *names)
@@ -270,7 +305,7 @@ marks_new(PyTypeObject *type, PyObject *args, PyObject *names)
         PyErr_SetString(PyExc_TypeError, "a timeline takes (sequence, start_ns, server, interface)");
         return NULL;
     }
-    Marks *marks = (Marks *)type->tp_alloc(type, 0);
+    Marks *marks = marks_made(type);
     if (marks == NULL) {
         return NULL;
     }
@@ -279,9 +314,6 @@ marks_new(PyTypeObject *type, PyObject *args, PyObject *names)
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(args); i++) {
         *into[i] = PyLong_AsLongLong(PyTuple_GET_ITEM(args, i));
     }
-    marks->weight = 1.0;
-    marks->children = PyList_New(0);
-    marks->status = PyLong_FromLong(0);
     if (PyErr_Occurred()) {
         Py_CLEAR(marks);
     }

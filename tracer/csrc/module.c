@@ -52,19 +52,11 @@ native_mark_at(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t co
     Py_RETURN_NONE;
 }
 
-/* Bytes were handed to the kernel; past the limit only the last of them count. */
 static PyObject *
 native_sent(PyObject *Py_UNUSED(module), PyObject *timeline)
 {
     if (is_marks(timeline)) {
-        Marks *marks = (Marks *)timeline;
-        marks->last_ns = now_ns();
-        if (marks->column.used < MARK_LIMIT * MARK_INTS) {
-            marks_push(marks, SENT, marks->last_ns, this_thread(), 0);
-        }
-        else {
-            marks->folded++;
-        }
+        marks_sent((Marks *)timeline);
     }
     Py_RETURN_NONE;
 }
@@ -74,7 +66,7 @@ native_codes(PyObject *Py_UNUSED(module), PyObject *args)
 {
     int64_t *const places[] = {&ENTER, &EXIT, &STEP, &YIELD, &DONE, &SUBMIT, &SUBMITTED,
                                &RUN, &RUN_ON, &RAN, &NOTIFIED, &READY, &HOP, &HOP_END, &SENT,
-                               &LAST, &MARK_LIMIT, &HARD_LIMIT};
+                               &LAST, &DISCONNECT, &OS_THREAD, &QUEUED, &MARK_LIMIT, &HARD_LIMIT};
     Py_ssize_t count = (Py_ssize_t)(sizeof(places) / sizeof(*places));
     if (PyTuple_GET_SIZE(args) != count) {
         return PyErr_Format(PyExc_TypeError, "%zd integers, please", count);
@@ -123,8 +115,13 @@ static PyMethodDef native_methods[] = {
     {"scope", native_scope, METH_VARARGS, NULL},
     {"closed", (PyCFunction)(void (*)(void))native_closed, METH_FASTCALL, NULL},
     {"reading", native_reading, METH_VARARGS, NULL},
-    {"closing", (PyCFunction)(void (*)(void))native_closing, METH_FASTCALL, NULL},
     {"live", native_live, METH_VARARGS, NULL},
+    {"serving", native_serving, METH_VARARGS, NULL},
+    {"serving_queued", native_serving_queued, METH_VARARGS, NULL},
+    {"admitting", native_admitting, METH_VARARGS, NULL},
+    {"answering", native_answering, METH_VARARGS, NULL},
+    {"heading", native_heading, METH_VARARGS, NULL},
+    {"answered", native_answered, METH_VARARGS, NULL},
     {"view", native_view, METH_VARARGS, NULL},
     {"resolving", native_resolving, METH_VARARGS, NULL},
     {"chosen", native_chosen, METH_VARARGS, NULL},
@@ -168,9 +165,12 @@ PyInit__native(void)
     }
     if (busy_prepare() && handles_prepare() && asks_prepare() && awaited_prepare() &&
         steps_prepare() && turns_prepare() && hops_prepare() && views_prepare() &&
+        gunicorn_prepare() &&
         stand_in_prepare() && register_type(module, "Marks", &Marks_Type) &&
         register_type(module, "Log", &Log_Type) &&
         register_type(module, "RingMemory", &RingMemory_Type) &&
+        register_type(module, "Ending", &Ending_Type) &&
+        register_type(module, "Service", &Service_Type) &&
         register_type(module, "Waiting", &Waiting_Type) &&
         register_type(module, "Steps", &Steps_Type)) {
         return module;

@@ -101,6 +101,78 @@ typedef struct {
     int64_t limit;
 } StandIn;
 
+/* How the frame of a timeline begins: `tracer.frames` says what each of them is. */
+typedef struct __attribute__((packed)) {
+    uint64_t sequence;
+    int64_t start_ns;
+    int64_t finish_ns;
+    uint64_t request_id;
+    uint64_t trace_high;
+    uint64_t trace_low;
+    uint64_t parent;
+    double weight;
+    uint64_t connection;
+    int32_t status;
+    uint32_t server;
+    uint32_t interface;
+    uint32_t loop;
+    uint32_t http;
+    uint32_t method;
+    uint32_t route;
+    uint32_t view;
+    uint32_t outcome;
+    uint32_t error_type;
+    uint32_t folded;
+    uint32_t path_size;
+    uint32_t mark_count;
+    uint8_t has_parent;
+    uint8_t kept;
+    uint8_t unused[2];
+    uint32_t endpoint;
+} Head;
+
+/* All but ids and path of a finished timeline. False with an error. */
+bool frame_head(Marks *marks, int64_t finish_ns, Head *head);
+
+typedef struct {
+    const void *data;
+    uint64_t size;
+} Piece;
+
+/* What goes into a ring: its content is one piece, or two. */
+typedef struct {
+    uint32_t kind;
+    Piece head;
+    Piece rest;
+} Frame;
+
+/* The mapped memory of a worker's ring. */
+typedef struct {
+    PyObject_HEAD
+    Py_buffer view;
+    uint64_t capacity;
+    uint64_t lap; /* from here on it may start over */
+    uint64_t tail;
+    uint64_t head;
+    uint64_t sent;
+    uint64_t written;
+    int64_t read_ns;
+    bool guarded;
+} RingMemory;
+
+/* Write frames, where that `fits`: an answer of `tracer.ring_memory`, or -1 with an error, when
+   nothing was counted. */
+int ring_write(RingMemory *ring, const Frame *frames, Py_ssize_t count, bool fits,
+               PyObject *counts);
+
+/* Of an `Ending`, which is armed as long as all is as usual and every request is recorded: */
+bool ending_is_armed(PyObject *ending);
+PyObject *ending_verdict(PyObject *ending); /* borrowed, like the next: what every request gets */
+PyObject *ending_admits(PyObject *ending);  /* counts one; NULL, and nothing, where not armed */
+Log *ending_busy(PyObject *ending);
+
+extern PyTypeObject Ending_Type;
+extern PyTypeObject Service_Type;
 extern PyTypeObject Marks_Type;
 extern PyTypeObject Log_Type;
 extern PyTypeObject StandIn_Type;
@@ -129,6 +201,12 @@ is_marks(PyObject *object)
 }
 
 PyObject *marks_drop(PyObject *self, PyObject *unused);
+
+/* A timeline of nothing yet, NULL without an error where there is no memory or it isn't plain. */
+Marks *marks_begun(PyTypeObject *type);
+
+/* Bytes were handed to the kernel; past the limit only the last of them count. */
+void marks_sent(Marks *marks);
 
 /* Append a mark; drops it where there is no memory. Touches no Python object and no error. */
 void marks_push(Marks *marks, int64_t code, int64_t instant, int64_t thread, int64_t value);
@@ -225,7 +303,6 @@ PyObject *run_handle(StandIn *turn, PyObject *handle, PyObject *callback, int64_
 
 PyObject *native_scope(PyObject *module, PyObject *args);
 PyObject *native_reading(PyObject *module, PyObject *args);
-PyObject *native_closing(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *native_turn(PyObject *module, PyObject *args);
 PyObject *native_timed(PyObject *module, PyObject *args);
 PyObject *native_scheduled(PyObject *module, PyObject *args);
@@ -252,6 +329,12 @@ PyObject *stand_in_new(vectorcallfunc call, PyObject *wrapped);
 PyObject *scope_of_one(Marks *marks, PyObject *wrapped, int64_t owner);
 
 PyObject *native_live(PyObject *module, PyObject *args);
+PyObject *native_serving(PyObject *module, PyObject *args);
+PyObject *native_serving_queued(PyObject *module, PyObject *args);
+PyObject *native_admitting(PyObject *module, PyObject *args);
+PyObject *native_answering(PyObject *module, PyObject *args);
+PyObject *native_heading(PyObject *module, PyObject *args);
+PyObject *native_answered(PyObject *module, PyObject *args);
 PyObject *native_view(PyObject *module, PyObject *args);
 PyObject *native_resolving(PyObject *module, PyObject *args);
 PyObject *native_chosen(PyObject *module, PyObject *args);
@@ -267,10 +350,11 @@ bool awaited_prepare(void);
 bool hops_prepare(void);
 bool steps_prepare(void);
 bool views_prepare(void);
+bool gunicorn_prepare(void);
 
 /* Codes of `tracer.timeline`; given at import, so there is one list of them. */
 extern int64_t ENTER, EXIT, STEP, YIELD, DONE, SUBMIT, SUBMITTED, RUN, RUN_ON, RAN, NOTIFIED, READY;
-extern int64_t HOP, HOP_END, SENT, LAST;
+extern int64_t HOP, HOP_END, SENT, LAST, DISCONNECT, OS_THREAD, QUEUED;
 extern int64_t MARK_LIMIT, HARD_LIMIT;
 
 #endif

@@ -18,19 +18,6 @@ typedef struct {
     uint64_t number;
 } FrameHead;
 
-typedef struct {
-    PyObject_HEAD
-    Py_buffer view;
-    uint64_t capacity;
-    uint64_t lap; /* from here on it may start over */
-    uint64_t tail;
-    uint64_t head;
-    uint64_t sent;
-    uint64_t written;
-    int64_t read_ns;
-    bool guarded;
-} RingMemory;
-
 static inline uint64_t *
 word(RingMemory *ring, long long place)
 {
@@ -71,10 +58,16 @@ write_head(RingMemory *ring, uint64_t at, uint32_t length, uint32_t kind, uint64
 }
 
 static inline uint64_t
-room_for(Py_ssize_t length)
+length_of(const Frame *frame)
+{
+    return frame->head.size + frame->rest.size;
+}
+
+static inline uint64_t
+room_for(const Frame *frame)
 {
     uint64_t align = (uint64_t)ALIGN;
-    return ((uint64_t)FRAME_SIZE + (uint64_t)length + align - 1) / align * align;
+    return ((uint64_t)FRAME_SIZE + length_of(frame) + align - 1) / align * align;
 }
 
 /* Whether all is read, so that what comes next can go where the cache still knows the memory. */
@@ -98,17 +91,11 @@ look(RingMemory *ring)
 /* Have the pages of all frames there at once, which is half the price; where they go on from the
    beginning each asks for its own. False with an error. */
 static bool
-touch_all(RingMemory *ring, PyObject *frames, bool *touched)
+touch_all(RingMemory *ring, const Frame *frames, Py_ssize_t count, bool *touched)
 {
     uint64_t offset = ring->head % ring->capacity, size = 0;
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(frames); i++) {
-        PyObject *entry = PyList_GET_ITEM(frames, i);
-        if (!PyTuple_Check(entry) || PyTuple_GET_SIZE(entry) != 2 ||
-            !PyBytes_Check(PyTuple_GET_ITEM(entry, 1))) {
-            PyErr_SetString(PyExc_TypeError, "not a frame and its kind");
-            return false;
-        }
-        size += room_for(PyBytes_GET_SIZE(PyTuple_GET_ITEM(entry, 1)));
+    for (Py_ssize_t i = 0; i < count; i++) {
+        size += room_for(&frames[i]);
     }
     *touched = size <= ring->capacity - offset;
     return touch(ring, (uint64_t)FRAMES + offset, *touched ? size : (uint64_t)FRAME_SIZE);
@@ -116,9 +103,9 @@ touch_all(RingMemory *ring, PyObject *frames, bool *touched)
 
 /* 1 where the frame was written, 0 where there is no room, -1 with an error. */
 static int
-append(RingMemory *ring, uint32_t kind, PyObject *frame, uint64_t number, bool *touched)
+append(RingMemory *ring, const Frame *frame, uint64_t number, bool *touched)
 {
-    uint64_t length = (uint64_t)PyBytes_GET_SIZE(frame), size = room_for(PyBytes_GET_SIZE(frame));
+    uint64_t size = room_for(frame);
     uint64_t offset = ring->head % ring->capacity, to_end = ring->capacity - offset;
     uint64_t first = (uint64_t)FRAMES + offset, start = first, needed = size;
     bool wraps = size > to_end || starts_over(ring, offset, size);
@@ -141,8 +128,12 @@ append(RingMemory *ring, uint32_t kind, PyObject *frame, uint64_t number, bool *
     if (wraps) {
         write_head(ring, first, (uint32_t)WRAP, 0, 0);
     }
-    memcpy((char *)ring->view.buf + start + FRAME_SIZE, PyBytes_AS_STRING(frame), length);
-    write_head(ring, start, (uint32_t)length, kind, number);
+    char *to = (char *)ring->view.buf + start + FRAME_SIZE;
+    memcpy(to, frame->head.data, frame->head.size);
+    if (frame->rest.size) {
+        memcpy(to + frame->head.size, frame->rest.data, frame->rest.size);
+    }
+    write_head(ring, start, (uint32_t)length_of(frame), frame->kind, number);
     ring->head += needed;
     ring->written += number > 0;
     return 1;
@@ -162,22 +153,16 @@ show(RingMemory *ring, PyObject *counts)
 
 /* 1 where all frames were written, 0 where some were not, -1 with an error. */
 static int
-append_all(RingMemory *ring, PyObject *frames, bool fits)
+append_all(RingMemory *ring, const Frame *frames, Py_ssize_t count, bool fits)
 {
     bool touched, all = fits;
-    if (!touch_all(ring, frames, &touched)) {
+    if (!touch_all(ring, frames, count, &touched)) {
         return -1;
     }
     look(ring);
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(frames); i++) {
-        PyObject *entry = PyList_GET_ITEM(frames, i);
-        long kind = PyLong_AsLong(PyTuple_GET_ITEM(entry, 0));
-        if (PyErr_Occurred()) {
-            return -1;
-        }
-        uint64_t number = kind == TIMELINE ? ++ring->sent : 0;
-        int written = fits ? append(ring, (uint32_t)kind, PyTuple_GET_ITEM(entry, 1), number,
-                                    &touched) : 0;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        uint64_t number = frames[i].kind == (uint32_t)TIMELINE ? ++ring->sent : 0;
+        int written = fits ? append(ring, &frames[i], number, &touched) : 0;
         if (written < 0) {
             return -1;
         }
@@ -186,37 +171,71 @@ append_all(RingMemory *ring, PyObject *frames, bool fits)
     return all;
 }
 
-/* put(frames, fits, counts) */
-static PyObject *
-ring_put(PyObject *self, PyObject *const *args, Py_ssize_t count)
+int
+ring_write(RingMemory *ring, const Frame *frames, Py_ssize_t count, bool fits, PyObject *counts)
 {
-    RingMemory *ring = (RingMemory *)self;
-    if (count != 3 || !PyList_Check(args[0])) {
-        PyErr_SetString(PyExc_TypeError, "put(frames, fits, counts)");
-        return NULL;
-    }
     uint64_t head = ring->head, sent = ring->sent, before = ring->written;
-    int written = append_all(ring, args[0], args[1] == Py_True);
+    int written = append_all(ring, frames, count, fits);
     if (written < 0) {
         ring->head = head;
         ring->sent = sent;
         ring->written = before;
-        return NULL;
+        return -1;
     }
-    if (!show(ring, args[2])) {
-        return NULL;
+    if (!show(ring, counts)) {
+        return -1;
     }
     store(ring, HEAD, ring->head);
     store(ring, SENT_COUNT, ring->sent);
     store(ring, WRITTEN, ring->written);
-    long long answer = DROPPED;
     if (*word(ring, WANTED)) {
-        answer = LEAVE;
+        return (int)LEAVE;
     }
-    else if (written) {
-        answer = now_ns() - ring->read_ns > NEGLECT_NS ? UNREAD : TAKEN;
+    if (!written) {
+        return (int)DROPPED;
     }
-    return PyLong_FromLongLong(answer);
+    return (int)(now_ns() - ring->read_ns > NEGLECT_NS ? UNREAD : TAKEN);
+}
+
+/* False with an error. */
+static bool
+read_frame(PyObject *entry, Frame *frame)
+{
+    if (!PyTuple_Check(entry) || PyTuple_GET_SIZE(entry) != 2 ||
+        !PyBytes_Check(PyTuple_GET_ITEM(entry, 1))) {
+        PyErr_SetString(PyExc_TypeError, "not a frame and its kind");
+        return false;
+    }
+    PyObject *content = PyTuple_GET_ITEM(entry, 1);
+    frame->kind = (uint32_t)PyLong_AsLong(PyTuple_GET_ITEM(entry, 0));
+    frame->head = (Piece){PyBytes_AS_STRING(content), (uint64_t)PyBytes_GET_SIZE(content)};
+    frame->rest = (Piece){NULL, 0};
+    return PyErr_Occurred() == NULL;
+}
+
+/* put(frames, fits, counts) */
+static PyObject *
+ring_put(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    if (count != 3 || !PyList_Check(args[0])) {
+        PyErr_SetString(PyExc_TypeError, "put(frames, fits, counts)");
+        return NULL;
+    }
+    Py_ssize_t several = PyList_GET_SIZE(args[0]);
+    Frame *frames = PyMem_New(Frame, several + 1);
+    int answer = -1;
+    if (frames == NULL) {
+        return PyErr_NoMemory();
+    }
+    Py_ssize_t read = 0;
+    while (read < several && read_frame(PyList_GET_ITEM(args[0], read), &frames[read])) {
+        read++;
+    }
+    if (read == several) {
+        answer = ring_write((RingMemory *)self, frames, several, args[1] == Py_True, args[2]);
+    }
+    PyMem_Free(frames);
+    return answer < 0 ? NULL : PyLong_FromLong(answer);
 }
 
 static PyObject *

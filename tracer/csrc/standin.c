@@ -121,24 +121,53 @@ native_reading(PyObject *Py_UNUSED(module), PyObject *args)
     return (PyObject *)scope;
 }
 
-/* closing(timeline, method, owner, the attribute that it is put into) */
-PyObject *
-native_closing(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
+/* A handler's call gives a response whose `close` is a scope as well. */
+static PyObject *
+answered_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
-    if (count != 4 || !is_marks(args[0])) {
-        PyErr_SetString(PyExc_TypeError, "closing(timeline, method, owner, name)");
-        return NULL;
+    StandIn *made = (StandIn *)self;
+    Marks *marks = current_marks(made->variable);
+    if (marks == NULL) {
+        return PyObject_Vectorcall(made->wrapped, args, nargsf, names);
     }
-    long long owner = PyLong_AsLongLong(args[2]);
-    if (owner == -1 && PyErr_Occurred()) {
-        return NULL;
-    }
-    StandIn *scope = (StandIn *)scope_of_one((Marks *)args[0], args[1], owner);
+    marks_now(marks, ENTER, made->number);
+    PyObject *response = PyObject_Vectorcall(made->wrapped, args, nargsf, names);
+    marks_now(marks, EXIT, made->number);
+    PyObject *close = response == NULL ? NULL : optional_attr(response, made->other);
+    StandIn *scope = close == NULL ? NULL : (StandIn *)scope_of_one(marks, close, made->limit);
     if (scope != NULL) {
         scope->call = closing_call;
-        scope->other = Py_NewRef(args[3]);
+        scope->other = Py_NewRef(made->other);
+        if (PyObject_SetAttr(response, made->other, (PyObject *)scope) < 0) {
+            PyErr_Clear();
+        }
+        Py_DECREF(scope);
     }
-    return (PyObject *)scope;
+    else if (close != NULL) {
+        PyErr_Clear();
+    }
+    Py_XDECREF(close);
+    Py_DECREF(marks);
+    return response;
+}
+
+/* answered(variable, wrapped, owner, owner of closing, its name) */
+PyObject *
+native_answered(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *variable, *wrapped, *name;
+    long long owner, closing;
+    if (!PyArg_ParseTuple(args, "OOLLU", &variable, &wrapped, &owner, &closing, &name)) {
+        return NULL;
+    }
+    StandIn *made = (StandIn *)stand_in_new(answered_call, wrapped);
+    if (made != NULL) {
+        made->variable = Py_NewRef(variable);
+        made->number = owner;
+        made->limit = closing;
+        made->other = Py_NewRef(name);
+    }
+    return (PyObject *)made;
 }
 
 PyObject *

@@ -82,6 +82,9 @@ def _asgi_call(recorder: Recorder, original: Callable[..., Any]) -> Callable[...
 def _wsgi_call(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
     owner = recorder.owner("handler")
     closing = recorder.owner("handler", "response.close")
+    if native is not None:
+        made = native.answered(CURRENT, original, owner, closing, "close")
+        return functools.update_wrapper(made, original)
 
     @functools.wraps(original)
     def __call__(self: Any, environ: Any, start_response: Any) -> Any:  # noqa: N807

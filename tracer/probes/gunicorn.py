@@ -10,13 +10,14 @@ from threading import get_ident as ident
 from threading import get_native_id as native_id
 from typing import TYPE_CHECKING, Any, Final
 
+from tracer.accelerator import native
 from tracer.clock import now
 from tracer.identity import head_of
 from tracer.recorder import CURRENT
 from tracer.sampling import DROPPED, UNSEEN
 from tracer.scopes import attempt, disarm, mark, mark_at, scope
 from tracer.seams import Probe, Seam
-from tracer.timeline import DONE, OS_THREAD, QUEUED, ROOT, STEP
+from tracer.timeline import DONE, OS_THREAD, QUEUED, ROOT, STEP, Timeline
 from tracer.touches import numbers, touches_of
 from tracer.traceparent import HEADERS
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tracer.recorder import Recorder
-    from tracer.timeline import Timeline
 
 _CONTEXT: Final = HEADERS.upper
 
@@ -88,6 +88,8 @@ def _handle_sync(recorder: Recorder, original: Callable[..., Any]) -> Callable[.
             return _serve_unseen(recorder, serve)
         return _serve(recorder, timeline, serve, listener)
 
+    if native is not None:
+        return _in_c(native.serving, recorder, original, handle)
     return handle
 
 
@@ -103,6 +105,8 @@ def _handle_gthread(recorder: Recorder, original: Callable[..., Any]) -> Callabl
         mark(timeline, QUEUED, 0)
         return _serve(recorder, timeline, serve, conn)
 
+    if native is not None:
+        return _in_c(native.serving_queued, recorder, original, handle)
     return handle
 
 
@@ -127,6 +131,8 @@ def _open(recorder: Recorder, worker: Any, start_ns: int, connection: int) -> Ti
         timeline = recorder.open_early("wsgi", name, start_ns)
         if timeline is not None:
             timeline.connection = connection
+            if native is not None:
+                _service(recorder).server = timeline.server
     except Exception:  # noqa: BLE001 - a request never fails because of us
         disarm(None, "opening a timeline")
         return None
@@ -184,8 +190,13 @@ def _endpoint(recorder: Recorder, timeline: Timeline, socket: Any) -> int:
     request = head_of(timeline)
     if request is None:
         return 0
-    bound = socket.server if hasattr(socket, "server") else _listening_at(socket)
-    return recorder.endpoint(request.scheme, bound, request.version)
+    of_connection = hasattr(socket, "server")
+    bound = socket.server if of_connection else _listening_at(socket)
+    number = recorder.endpoint(request.scheme, bound, request.version)
+    if native is not None and number:
+        last = (bound if of_connection else socket, request.scheme, request.version)
+        _service(recorder).remember(*last, number)
+    return number
 
 
 @functools.lru_cache(maxsize=64)
@@ -202,7 +213,7 @@ def _handle_request(recorder: Recorder, original: Callable[..., Any]) -> Callabl
         wanted = False
         try:
             request = args[1] if len(args) > 2 else args[0]  # noqa: PLR2004
-            wanted = recorder.admit(timeline, request.path, functools.partial(_headers, request))
+            wanted = recorder.admit(timeline, request.path, functools.partial(_reads, request))
             if timeline is not None and wanted:
                 timeline.method = recorder.name(request.method)
         except Exception:  # noqa: BLE001 - a request never fails because of us
@@ -212,6 +223,8 @@ def _handle_request(recorder: Recorder, original: Callable[..., Any]) -> Callabl
             CURRENT.set(None)
         return original(self, *args)
 
+    if native is not None:
+        return _in_c(native.admitting, recorder, original, handle_request)
     return handle_request
 
 
@@ -233,6 +246,27 @@ def _handle_error(recorder: Recorder, original: Callable[..., Any]) -> Callable[
 
 def _headers(request: Any) -> dict[str, str]:
     return {name.lower(): value for name, value in request.headers if name in _CONTEXT}
+
+
+_reads: Any = _headers if native is None else native.heading(_headers, _CONTEXT)
+
+
+@functools.lru_cache(maxsize=1)
+def _service(recorder: Recorder) -> Any:
+    """Return what the accelerator serves requests with, of which nothing has to be found out."""
+    given = (recorder.ending, recorder, Timeline, recorder.sequence, numbers, recorder.names)
+    close = functools.partial(attempt, "closing a timeline", _close, recorder)
+    endpoint = functools.partial(attempt, "noting an endpoint", _endpoint, recorder)
+    called = (functools.partial, _reads, close, endpoint)
+    return native.Service(*given, *called, recorder.name("wsgi"), recorder.name("complete"))  # type: ignore[union-attr]
+
+
+def _in_c(
+    make: Any, recorder: Recorder, original: Callable[..., Any], slow: Callable[..., Any]
+) -> Callable[..., Any]:
+    """Return what does the same as `slow` for most requests, and leaves the others to it."""
+    made = make(CURRENT, original, slow, _service(recorder))
+    return functools.update_wrapper(made, original)
 
 
 _WORKERS: Final = "gunicorn.workers"

@@ -56,7 +56,7 @@ def install():
     from tracer.sites import Sites
     from tracer.timeline import Timeline
 
-    for method in ("open", "close", "occupy", "culprit", "note_error", "watch_loop"):
+    for method in ("open", "occupy", "culprit", "note_error", "watch_loop"):
         setattr(Recorder, method, _breaking(method, getattr(Recorder, method)))
     Recorder.open_early = _breaking("open", Recorder.open_early)
     for method in ("judge", "settle"):
@@ -75,6 +75,7 @@ def install():
 
     Timeline.__init__ = __init__
     recorder = installed()
+    recorder.close = _breaking("close", recorder.close)
     breakable = {name: name for name in ("name", "endpoint", "log")}
     breakable["busy"] = "log"
     attributes = {name: _breakable(name, fault) for name, fault in breakable.items()}
@@ -84,6 +85,15 @@ def install():
     sink.write = _breaking("sink", sink.write)
     sink.describe = _breaking("sink", sink.describe)
     sink.count = _breaking("sink", sink.count)
+
+
+def _have_python_do_it():
+    """Where all is as usual there is nothing but C, which can't be broken from here."""
+    from tracer.recorder import installed
+
+    recorder = installed()
+    if recorder is not None and recorder.ending is not None:
+        recorder.ending.disarm()
 
 
 def _refuse(number):
@@ -124,6 +134,7 @@ def answer(path):
     if word == "fault":
         told = {"was": _fault[0], "hits": _hits[0]}
         _fault[0], _hits[0] = value, 0
+        _have_python_do_it()
     elif word == "refuse":
         told = {"refused": _refuse(int(value))}
     else:
