@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tracer.accelerator import native
 from tracer.clock import now
 from tracer.recorder import CURRENT, WATCHED
-from tracer.scopes import mark, mark_at
+from tracer.scopes import mark, mark_at, standing_in
 from tracer.timeline import (
     CALL_SUBMIT,
     CALL_SUBMITTED,
@@ -132,7 +132,7 @@ def call_soon_threadsafe(_recorder: Recorder, original: Callable[..., Any]) -> C
             mark(timeline, CALL_SUBMITTED, 0)
 
     if native is not None:
-        return functools.update_wrapper(native.poked(original, CURRENT, bridged), original)
+        return standing_in(native.poked(original, CURRENT, bridged), original)
 
     @functools.wraps(original)
     def call_soon_threadsafe(self: Any, callback: Any, *args: Any, context: Any = None) -> Any:
@@ -149,7 +149,7 @@ def call_soon_threadsafe(_recorder: Recorder, original: Callable[..., Any]) -> C
 
 def _call_soon(original: Callable[..., Any]) -> Callable[..., Any]:
     if native is not None:
-        return functools.update_wrapper(native.soon(original, CURRENT), original)
+        return standing_in(native.soon(original, CURRENT), original)
 
     def call_soon(callback: Any, *args: Any, context: Any = None) -> Any:
         if context is not None:

@@ -86,9 +86,12 @@ class Recorder:
         self.arming: Arming | None = None
         self.policy = policy or Policy()
         self.sampler = Sampler(self.policy, self.name)
-        self.ending: Any = _ending(self) if native is not None else None
-        if self.ending is not None:
-            self.close = self.ending  # type: ignore[method-assign]
+        self.ending: Any = None
+        """Closes timelines in C while all is as usual, and else has `close` do it."""
+        if native is not None:
+            known = (self.close, self.busy, self.sampler.counts, SEEN, SAMPLED, EVERY)
+            kinds = (frames.TIMELINE, frames.OCCUPANCY)
+            self.close = self.ending = native.Ending(*known, functools.partial, *kinds)  # type: ignore[method-assign]
 
     def open(
         self,
@@ -180,10 +183,10 @@ class Recorder:
         settled = getattr(self.sink, "settled", None)
         plain = self.reached and self.sampler.every and not (self.arming or self.record_paths)
         if settled is not None and plain and self._described == len(self.problems):
-            ring = settled()
+            told = (self.threads.seen, self.names.new, self.problems)
+            ring, heed = settled()
             if ring is not None:
-                told = (self.threads.seen, self.names.new, self.problems)
-                self.ending.arm(ring, os.getpid(), *told, self.sink.heed)
+                self.ending.arm(ring, os.getpid(), *told, heed)
 
     def answered(self) -> None:
         """Have the sink ready, which takes long the first time: call it after an answer only."""
@@ -284,12 +287,6 @@ class Recorder:
         if self._described != state:
             self._described = state
             self.sink.describe(self.describe())
-
-
-def _ending(recorder: Recorder) -> Any:
-    """Return what closes timelines in C as long as all is as usual, and has the recorder do it else."""
-    known = (recorder.close, recorder.busy, recorder.sampler.counts, SEEN, SAMPLED, EVERY)
-    return native.Ending(*known, functools.partial, frames.TIMELINE, frames.OCCUPANCY)
 
 
 _installed: Recorder | None = None

@@ -151,10 +151,13 @@ class RingWriter:
             self.heed(answer)
         return True
 
-    def settled(self) -> RingMemory | None:
-        """Return the ring, where the next frame needs nothing but to be put there, and counted."""
+    def settled(self) -> tuple[RingMemory | None, Callable[[int], None]]:
+        """Return the ring, where the next frames need nothing but to be put there, and be counted.
+
+        And who does what it says then, if that isn't `TAKEN`.
+        """
         told = self._told == len(self._texts) and os.getpid() == self._pid
-        return self._ring if told else None
+        return self._ring if told else None, self.heed
 
     def heed(self, answer: int) -> None:
         """Do what a ring says after writing."""

@@ -58,7 +58,7 @@ def is_coroutine_function(function: object) -> bool:
 def _sync_scope(wrapped: Callable[..., Any], owner: int) -> Callable[..., Any]:
     if native is not None:
         made: Callable[..., Any] = native.scope(CURRENT, wrapped, owner)
-        return _wraps(wrapped)(made)
+        return standing_in(made, wrapped)
     current = CURRENT.get
 
     @_wraps(wrapped)
@@ -78,7 +78,7 @@ def _sync_scope(wrapped: Callable[..., Any], owner: int) -> Callable[..., Any]:
 def _async_scope(wrapped: Callable[..., Any], owner: int) -> Callable[..., Any]:
     if native is not None:
         made = native.waits(CURRENT, wrapped, owner, _makes_a_coroutine(wrapped))
-        return mark_coroutine_function(_wraps(wrapped)(made))
+        return mark_coroutine_function(standing_in(made, wrapped))
     current = CURRENT.get
 
     @_wraps(wrapped)
@@ -93,6 +93,18 @@ def _async_scope(wrapped: Callable[..., Any], owner: int) -> Callable[..., Any]:
             leave(timeline, owner)
 
     return in_scope
+
+
+def standing_in(made: Any, wrapped: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a stand-in of the accelerator's what has been hung on its function.
+
+    Name, text and the like it asks its function for: asgiref copies what a function has of its
+    own with every hand-off.
+    """
+    made.__dict__.update(getattr(wrapped, "__dict__", {}))
+    made.__dict__.pop("__wrapped__", None)
+    function: Callable[..., Any] = made
+    return function
 
 
 def _makes_a_coroutine(function: Callable[..., Any]) -> bool:

@@ -14,7 +14,7 @@ from tracer import loops
 from tracer.accelerator import native
 from tracer.clock import now
 from tracer.recorder import CURRENT, LONG_NS, WATCHED
-from tracer.scopes import disarm, mark, mark_at, mark_coroutine_function
+from tracer.scopes import disarm, mark, mark_at, mark_coroutine_function, standing_in
 from tracer.seams import Probe, Seam
 from tracer.sites import Sites
 from tracer.timeline import (
@@ -57,7 +57,7 @@ def _sync_to_async(recorder: Recorder, original: Callable[..., Any]) -> Callable
     sites = Sites(recorder)
     asked = sites.asked(original, CURRENT, functools.partial(_site, sites))
     if asked is not None:
-        return mark_coroutine_function(functools.update_wrapper(asked, original))
+        return mark_coroutine_function(standing_in(asked, original))
 
     @functools.wraps(original)
     def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807
@@ -93,7 +93,7 @@ def _run_in_executor(recorder: Recorder, original: Callable[..., Any]) -> Callab
     if native is not None:
         told = (native.run_hop, recorder, recorder.busy, LONG_NS)
         executed = native.executed(original, CURRENT, (functools.partial, WATCHED, *told))
-        return functools.update_wrapper(executed, original)
+        return standing_in(executed, original)
 
     @functools.wraps(original)
     def run_in_executor(self: Any, executor: Executor | None, func: Any, *args: Any) -> Any:
@@ -146,7 +146,7 @@ def _mark_run(timeline: Timeline, hop: int, instant: int) -> None:
 def _restore_context(_recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
     """Asgiref's last act before it calls what was handed over, in thread and loop alike."""
     if native is not None:
-        return functools.update_wrapper(native.restored(original), original)
+        return standing_in(native.restored(original), original)
 
     @functools.wraps(original)
     def restore_context(context: Any) -> None:
@@ -165,7 +165,7 @@ def _restore_context(_recorder: Recorder, original: Callable[..., Any]) -> Calla
 def _work_item(_recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
     """Know when a pool's thread became free: the end of `queue`, the begin of `wake`."""
     if native is not None:
-        return functools.update_wrapper(native.worked(original), original)
+        return standing_in(native.worked(original), original)
 
     @functools.wraps(original)
     def run(self: Any, *args: Any) -> Any:

@@ -11,7 +11,7 @@ from tracer import callbacks, loops
 from tracer.accelerator import native
 from tracer.clock import now
 from tracer.recorder import CURRENT, LONG_NS, OCCUPANCY_FLOOR_NS
-from tracer.scopes import disarm
+from tracer.scopes import disarm, standing_in
 from tracer.seams import Probe, Seam
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def _handle_run(recorder: Recorder, original: Callable[[Any], None]) -> Callable
         known = (CURRENT, recorder, recorder.busy, slow, floor, long)
         handles = (asyncio.Handle,) if _runs_only(original) else ()
         turn = native.turn(original, *known, *handles)
-        return functools.update_wrapper(turn, original)
+        return standing_in(turn, original)
 
     @functools.wraps(original)
     def run(self: Any) -> None:

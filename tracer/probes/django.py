@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tracer import chain
 from tracer.accelerator import native
 from tracer.recorder import CURRENT
-from tracer.scopes import attempt, enter, is_coroutine_function, leave, note_error
+from tracer.scopes import attempt, enter, is_coroutine_function, leave, note_error, standing_in
 from tracer.seams import Probe, Seam
 from tracer.sites import NAME_ATTRIBUTE, describe
 
@@ -84,7 +84,7 @@ def _resolve(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., 
     note = functools.partial(attempt, "noting a route", _note_route, recorder)
     if native is not None:
         made = native.resolving(CURRENT, original, owner, 0, recorder.names, note)
-        return functools.update_wrapper(made, original)
+        return standing_in(made, original)
 
     @functools.wraps(original)
     def resolve_request(self: Any, request: Any) -> Any:
@@ -120,7 +120,7 @@ def _make_view_atomic(recorder: Recorder, original: Callable[..., Any]) -> Calla
 
     if native is not None:
         made = native.chosen(CURRENT, original, 0, 0, traced_views, choose)
-        return functools.update_wrapper(made, original)
+        return standing_in(made, original)
 
     @functools.wraps(original)
     def make_view_atomic(self: Any, view: Any) -> Any:
@@ -158,10 +158,10 @@ def _trace_view(recorder: Recorder, callback: Any, view: Any) -> Callable[..., A
             finally:
                 leave(timeline, owner)
 
-        traced = async_view
+        traced = functools.update_wrapper(async_view, callback)
     elif native is not None:
         failed = functools.partial(note_error, recorder)
-        traced = native.view(CURRENT, callback, owner, name, failed)
+        traced = standing_in(native.view(CURRENT, callback, owner, name, failed), callback)
     else:
 
         def sync_view(*args: Any, **kwargs: Any) -> Any:
@@ -178,8 +178,7 @@ def _trace_view(recorder: Recorder, callback: Any, view: Any) -> Callable[..., A
             finally:
                 leave(timeline, owner)
 
-        traced = sync_view
-    functools.update_wrapper(traced, callback)
+        traced = functools.update_wrapper(sync_view, callback)
     traced = chain.in_frame(recorder, traced, "view", path)
     setattr(traced, NAME_ATTRIBUTE, path)
     return traced

@@ -22,6 +22,7 @@ from tracer.scopes import (
     once_as,
     scope,
     scoped,
+    standing_in,
 )
 from tracer.seams import Probe, Seam
 from tracer.sites import describe
@@ -84,7 +85,7 @@ def _wsgi_call(recorder: Recorder, original: Callable[..., Any]) -> Callable[...
     closing = recorder.owner("handler", "response.close")
     if native is not None:
         made = native.answered(CURRENT, original, owner, closing, "close")
-        return functools.update_wrapper(made, original)
+        return standing_in(made, original)
 
     @functools.wraps(original)
     def __call__(self: Any, environ: Any, start_response: Any) -> Any:  # noqa: N807

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracer.accelerator import native
 from tracer.recorder import CURRENT
-from tracer.scopes import enter, leave, note_error, scope, scoped
+from tracer.scopes import enter, leave, note_error, scope, scoped, standing_in
 from tracer.seams import Probe, Seam
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def _initial(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., 
     handler = recorder.owner(WHOEVER, None, "handler")
     if native is not None:
         made = native.before_handler(CURRENT, original, owner, handler, _HANDLER)
-        return functools.update_wrapper(made, original)
+        return standing_in(made, original)
     in_scope = scoped(original, owner)
 
     @functools.wraps(original)
@@ -53,7 +53,7 @@ def _after_handler(part: str) -> Callable[[Recorder, Any], Any]:
         note = (functools.partial(_note_error, recorder),) if part == "exception" else ()
         if native is not None:
             made = native.after_handler(CURRENT, original, owner, handler, _HANDLER, *note)
-            return functools.update_wrapper(made, original)
+            return standing_in(made, original)
         in_scope = scoped(original, owner)
 
         @functools.wraps(original)

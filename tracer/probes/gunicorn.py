@@ -15,7 +15,7 @@ from tracer.clock import now
 from tracer.identity import head_of
 from tracer.recorder import CURRENT
 from tracer.sampling import DROPPED, UNSEEN
-from tracer.scopes import attempt, disarm, mark, mark_at, scope
+from tracer.scopes import attempt, disarm, mark, mark_at, scope, standing_in
 from tracer.seams import Probe, Seam
 from tracer.timeline import DONE, OS_THREAD, QUEUED, ROOT, STEP, Timeline
 from tracer.touches import numbers, touches_of
@@ -266,7 +266,7 @@ def _in_c(
 ) -> Callable[..., Any]:
     """Return what does the same as `slow` for most requests, and leaves the others to it."""
     made = make(CURRENT, original, slow, _service(recorder))
-    return functools.update_wrapper(made, original)
+    return standing_in(made, original)
 
 
 _WORKERS: Final = "gunicorn.workers"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tracer.accelerator import native
 from tracer.chunks import sent
 from tracer.recorder import CURRENT
-from tracer.scopes import attempt, enter, leave, mark, scope, scoped
+from tracer.scopes import attempt, enter, leave, mark, scope, scoped, standing_in
 from tracer.seams import Probe, Seam
 from tracer.timeline import DISCONNECT
 
@@ -71,7 +71,7 @@ def _write(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., An
 def _answering(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
     owner, gone = recorder.owner("server", "send"), recorder.name("disconnected")
     made = native.answering(CURRENT, original, owner, gone)  # type: ignore[union-attr]
-    return functools.update_wrapper(made, original)
+    return standing_in(made, original)
 
 
 def _close(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -108,7 +108,7 @@ def _chunk(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., An
     """Read from the client: the request's head until it is parsed, then its body."""
     head, body = recorder.owner("server", "read"), recorder.owner("server", "body")
     if native is not None:
-        return functools.update_wrapper(native.reading(CURRENT, original, body, head), original)
+        return standing_in(native.reading(CURRENT, original, body, head), original)
 
     @functools.wraps(original)
     def chunk(self: Any, *args: Any) -> Any:
