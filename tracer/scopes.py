@@ -101,8 +101,7 @@ def standing_in(made: Any, wrapped: Callable[..., Any]) -> Callable[..., Any]:
     Name, text and the like it asks its function for: asgiref copies what a function has of its
     own with every hand-off.
     """
-    made.__dict__.update(getattr(wrapped, "__dict__", {}))
-    made.__dict__.pop("__wrapped__", None)
+    made.__dict__.update(getattr(wrapped, "__dict__", {}), __wrapped__=wrapped)
     function: Callable[..., Any] = made
     return function
 

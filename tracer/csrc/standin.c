@@ -1,6 +1,6 @@
 #include "native.h"
 
-static PyObject *class_name, *doc_name, *wrapped_name;
+static PyObject *class_name, *doc_name;
 
 /* What stands in for a function of somebody else's: called, bound, named and copied as that
    function is. It is none itself, so it never shows in a traceback. */
@@ -277,9 +277,6 @@ stand_in_getattro(PyObject *self, PyObject *name)
     if (PyErr_Occurred()) {
         return NULL;
     }
-    if (name == wrapped_name && made->wrapped != NULL) {
-        return Py_NewRef(made->wrapped);
-    }
     /* Its type's own text is nobody's. */
     PyObject *found = name == doc_name ? NULL : _PyType_Lookup(Py_TYPE(self), name);
     if (found == NULL) {
@@ -295,8 +292,7 @@ stand_in_prepare(void)
 {
     class_name = PyUnicode_InternFromString("__class__");
     doc_name = PyUnicode_InternFromString("__doc__");
-    wrapped_name = PyUnicode_InternFromString("__wrapped__");
-    return class_name != NULL && doc_name != NULL && wrapped_name != NULL && PyType_Ready(&StandIn_Type) == 0;
+    return class_name != NULL && doc_name != NULL && PyType_Ready(&StandIn_Type) == 0;
 }
 
 static PyGetSetDef stand_in_attributes[] = {
