@@ -91,7 +91,7 @@ ROOT: Final = 0
 if native is not None:
     _steps = (ENTER, EXIT, STEP, YIELD, DONE)
     _hops = (SUBMIT, SUBMITTED, RUN, RUN_ON, RAN, NOTIFIED, READY, HOP, HOP_END)
-    _ends = (SENT, LAST, DISCONNECT, OS_THREAD, QUEUED)
+    _ends = (SENT, LAST, DISCONNECT, OS_THREAD, QUEUED, TASK, READ)
     native.codes(*_steps, *_hops, *_ends, MARK_LIMIT, HARD_LIMIT)
 
 

@@ -10,7 +10,8 @@ typedef struct {
     PyObject *args;
     PyObject *keywords;
     PyObject *timeline;
-    int64_t begin;
+    PyObject *failed;   /* is told what exception ended it, or NULL */
+    int64_t begin;      /* 0 where nothing is marked */
     int64_t end;
     int64_t number; /* of the site or the owner */
     char begun;
@@ -24,6 +25,9 @@ awaited_begins(Awaited *awaited)
 {
     if (!awaited->begun) {
         awaited->begun = 1;
+        if (!awaited->begin) {
+            return;
+        }
         marks_now((Marks *)awaited->timeline, awaited->begin, awaited->number);
     }
 }
@@ -33,11 +37,23 @@ awaited_ends(Awaited *awaited)
 {
     if (awaited->begun && !awaited->ended) {
         awaited->ended = 1;
+        if (!awaited->end) {
+            return;
+        }
         if (awaited->end == HOP_END) {
             ((Marks *)awaited->timeline)->handing = 0;
         }
         marks_now((Marks *)awaited->timeline, awaited->end, awaited->end == HOP_END ? 0 : awaited->number);
     }
+}
+
+static void
+awaited_failed(Awaited *awaited)
+{
+    if (awaited->failed != NULL && PyErr_ExceptionMatches(PyExc_Exception)) {
+        tell_error(awaited->failed);
+    }
+    awaited_ends(awaited);
 }
 
 /* What `await` asks an object for; steals it. */
@@ -88,7 +104,10 @@ awaited_send(PyObject *self, PyObject *value, PyObject **result)
     awaited_begins(awaited);
     PySendResult state =
         awaited_called(awaited) ? PyIter_Send(awaited->call, value, result) : PYGEN_ERROR;
-    if (state != PYGEN_NEXT) {
+    if (state == PYGEN_ERROR) {
+        awaited_failed(awaited);
+    }
+    else if (state == PYGEN_RETURN) {
         awaited_ends(awaited);
     }
     return state;
@@ -147,7 +166,7 @@ awaited_throw(PyObject *self, PyObject *const *args, Py_ssize_t count)
         PyErr_SetObject(count ? args[0] : PyExc_TypeError, count > 1 ? args[1] : NULL);
     }
     if (result == NULL) {
-        awaited_ends(awaited);
+        awaited_failed(awaited);
     }
     return result;
 }
@@ -182,6 +201,7 @@ awaited_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(awaited->args);
     Py_VISIT(awaited->keywords);
     Py_VISIT(awaited->timeline);
+    Py_VISIT(awaited->failed);
     return 0;
 }
 
@@ -222,6 +242,7 @@ awaited_dealloc(PyObject *self)
     }
     (void)awaited_clear(self);
     Py_CLEAR(awaited->timeline);
+    Py_CLEAR(awaited->failed);
     Py_TYPE(self)->tp_free(self);
 }
 
@@ -320,6 +341,9 @@ waits_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names
 {
     StandIn *scope = (StandIn *)self;
     Marks *marks = current_marks(scope->variable);
+    if (marks == NULL && scope->other != NULL) {
+        return PyObject_Vectorcall(scope->other, args, nargsf, names);
+    }
     if (marks == NULL || scope->limit) {
         PyObject *call = PyObject_Vectorcall(scope->wrapped, args, nargsf, names);
         return with_marks(call, marks, ENTER, EXIT, scope->number);
@@ -334,14 +358,14 @@ waits_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names
     return (PyObject *)awaited;
 }
 
-/* waits(variable, wrapped, owner, makes a coroutine) */
+/* waits(variable, wrapped, owner, makes a coroutine[, what is called where no timeline is current]) */
 PyObject *
 native_waits(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    PyObject *variable, *wrapped;
+    PyObject *variable, *wrapped, *otherwise = NULL;
     long long owner;
     int makes;
-    if (!PyArg_ParseTuple(args, "OOLp", &variable, &wrapped, &owner, &makes)) {
+    if (!PyArg_ParseTuple(args, "OOLp|O", &variable, &wrapped, &owner, &makes, &otherwise)) {
         return NULL;
     }
     StandIn *scope = (StandIn *)stand_in_new(waits_call, wrapped);
@@ -349,8 +373,43 @@ native_waits(PyObject *Py_UNUSED(module), PyObject *args)
         scope->variable = Py_NewRef(variable);
         scope->number = owner;
         scope->limit = makes;
+        scope->other = Py_XNewRef(otherwise);
     }
     return (PyObject *)scope;
+}
+
+/* An application, called by its server; an exception that leaves it is told. */
+static PyObject *
+noting_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
+{
+    StandIn *noting = (StandIn *)self;
+    Marks *marks = current_marks(noting->variable);
+    PyObject *call = PyObject_Vectorcall(noting->wrapped, args, nargsf, names);
+    if (marks == NULL) {
+        return call;
+    }
+    call = iterator_of(call);
+    if (call == NULL) {
+        if (PyErr_ExceptionMatches(PyExc_Exception)) {
+            tell_error(noting->other);
+        }
+        Py_DECREF(marks);
+        return NULL;
+    }
+    Awaited *awaited = awaited_new(marks, 0, 0, 0);
+    if (awaited == NULL) {
+        return call;
+    }
+    awaited->call = call;
+    awaited->failed = Py_NewRef(noting->other);
+    return (PyObject *)awaited;
+}
+
+/* noting(wrapped, variable, failed) */
+PyObject *
+native_noting(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    return native_stand_in(noting_call, args);
 }
 
 bool

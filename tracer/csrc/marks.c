@@ -1,7 +1,7 @@
 #include "native.h"
 
 int64_t ENTER, EXIT, STEP, YIELD, DONE, SUBMIT, SUBMITTED, RUN, RUN_ON, RAN, NOTIFIED, READY;
-int64_t HOP, HOP_END, SENT, LAST, DISCONNECT, OS_THREAD, QUEUED;
+int64_t HOP, HOP_END, SENT, LAST, DISCONNECT, OS_THREAD, QUEUED, TASK, READ;
 int64_t MARK_LIMIT = INT64_MAX, HARD_LIMIT = INT64_MAX;
 
 /* The memory of a request that is over, for the next: it has grown already, and the cache has it. */

@@ -66,7 +66,8 @@ native_codes(PyObject *Py_UNUSED(module), PyObject *args)
 {
     int64_t *const places[] = {&ENTER, &EXIT, &STEP, &YIELD, &DONE, &SUBMIT, &SUBMITTED,
                                &RUN, &RUN_ON, &RAN, &NOTIFIED, &READY, &HOP, &HOP_END, &SENT,
-                               &LAST, &DISCONNECT, &OS_THREAD, &QUEUED, &MARK_LIMIT, &HARD_LIMIT};
+                               &LAST, &DISCONNECT, &OS_THREAD, &QUEUED, &TASK, &READ,
+                               &MARK_LIMIT, &HARD_LIMIT};
     Py_ssize_t count = (Py_ssize_t)(sizeof(places) / sizeof(*places));
     if (PyTuple_GET_SIZE(args) != count) {
         return PyErr_Format(PyExc_TypeError, "%zd integers, please", count);
@@ -122,6 +123,11 @@ static PyMethodDef native_methods[] = {
     {"answering", native_answering, METH_VARARGS, NULL},
     {"heading", native_heading, METH_VARARGS, NULL},
     {"answered", native_answered, METH_VARARGS, NULL},
+    {"noting", native_noting, METH_VARARGS, NULL},
+    {"running", native_running, METH_VARARGS, NULL},
+    {"received", native_received, METH_VARARGS, NULL},
+    {"sending", native_sending, METH_VARARGS, NULL},
+    {"settling", native_settling, METH_VARARGS, NULL},
     {"view", native_view, METH_VARARGS, NULL},
     {"resolving", native_resolving, METH_VARARGS, NULL},
     {"chosen", native_chosen, METH_VARARGS, NULL},
@@ -165,11 +171,12 @@ PyInit__native(void)
     }
     if (busy_prepare() && handles_prepare() && asks_prepare() && awaited_prepare() &&
         steps_prepare() && turns_prepare() && hops_prepare() && views_prepare() &&
-        gunicorn_prepare() &&
+        service_prepare() && gunicorn_prepare() && root_prepare() && uvicorn_prepare() &&
         stand_in_prepare() && register_type(module, "Marks", &Marks_Type) &&
         register_type(module, "Log", &Log_Type) &&
         register_type(module, "RingMemory", &RingMemory_Type) &&
         register_type(module, "Ending", &Ending_Type) &&
+        register_type(module, "Roots", &Roots_Type) &&
         register_type(module, "Service", &Service_Type) &&
         register_type(module, "Waiting", &Waiting_Type) &&
         register_type(module, "Steps", &Steps_Type)) {

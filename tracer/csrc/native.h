@@ -173,6 +173,7 @@ Log *ending_busy(PyObject *ending);
 
 extern PyTypeObject Ending_Type;
 extern PyTypeObject Service_Type;
+extern PyTypeObject Roots_Type;
 extern PyTypeObject Marks_Type;
 extern PyTypeObject Log_Type;
 extern PyTypeObject StandIn_Type;
@@ -207,6 +208,18 @@ Marks *marks_begun(PyTypeObject *type);
 
 /* Bytes were handed to the kernel; past the limit only the last of them count. */
 void marks_sent(Marks *marks);
+
+/* Calls something of Python's with the error that is set, which stays as it is. */
+void tell_error(PyObject *failed);
+
+/* An awaitable that drives a coroutine; `waiting` may be NULL. NULL with an error. */
+PyObject *steps_made(PyObject *coroutine, Marks *marks, int64_t track, PyObject *waiting,
+                     PyObject *mark_awaited);
+
+/* Run a coroutine as the root of a request: (what all have in common, ...). Steals the coroutine;
+   NULL with an error. */
+PyObject *root_made(PyObject *roots, Marks *marks, PyObject *coroutine, PyObject *settle,
+                    PyObject *cycle);
 
 /* Append a mark; drops it where there is no memory. Touches no Python object and no error. */
 void marks_push(Marks *marks, int64_t code, int64_t instant, int64_t thread, int64_t value);
@@ -335,6 +348,11 @@ PyObject *native_admitting(PyObject *module, PyObject *args);
 PyObject *native_answering(PyObject *module, PyObject *args);
 PyObject *native_heading(PyObject *module, PyObject *args);
 PyObject *native_answered(PyObject *module, PyObject *args);
+PyObject *native_noting(PyObject *module, PyObject *args);
+PyObject *native_running(PyObject *module, PyObject *args);
+PyObject *native_received(PyObject *module, PyObject *args);
+PyObject *native_sending(PyObject *module, PyObject *args);
+PyObject *native_settling(PyObject *module, PyObject *args);
 PyObject *native_view(PyObject *module, PyObject *args);
 PyObject *native_resolving(PyObject *module, PyObject *args);
 PyObject *native_chosen(PyObject *module, PyObject *args);
@@ -350,11 +368,14 @@ bool awaited_prepare(void);
 bool hops_prepare(void);
 bool steps_prepare(void);
 bool views_prepare(void);
+bool service_prepare(void);
 bool gunicorn_prepare(void);
+bool root_prepare(void);
+bool uvicorn_prepare(void);
 
 /* Codes of `tracer.timeline`; given at import, so there is one list of them. */
 extern int64_t ENTER, EXIT, STEP, YIELD, DONE, SUBMIT, SUBMITTED, RUN, RUN_ON, RAN, NOTIFIED, READY;
-extern int64_t HOP, HOP_END, SENT, LAST, DISCONNECT, OS_THREAD, QUEUED;
+extern int64_t HOP, HOP_END, SENT, LAST, DISCONNECT, OS_THREAD, QUEUED, TASK, READ;
 extern int64_t MARK_LIMIT, HARD_LIMIT;
 
 #endif

@@ -252,8 +252,23 @@ steps_close(PyObject *self, PyObject *Py_UNUSED(unused))
     return closed;
 }
 
+PyObject *
+steps_made(PyObject *coroutine, Marks *marks, int64_t track, PyObject *waiting,
+           PyObject *mark_awaited)
+{
+    Steps *steps = (Steps *)Steps_Type.tp_alloc(&Steps_Type, 0);
+    if (steps != NULL) {
+        steps->coroutine = Py_NewRef(coroutine);
+        steps->timeline = Py_NewRef((PyObject *)marks);
+        steps->waiting = Py_XNewRef(waiting);
+        steps->mark_awaited = Py_NewRef(mark_awaited);
+        steps->track = track;
+    }
+    return (PyObject *)steps;
+}
+
 static PyObject *
-steps_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(keywords))
+steps_new(PyTypeObject *Py_UNUSED(type), PyObject *args, PyObject *Py_UNUSED(keywords))
 {
     PyObject *coroutine, *timeline, *waiting, *mark_awaited;
     long long track;
@@ -265,15 +280,8 @@ steps_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(keywords))
         PyErr_SetString(PyExc_TypeError, "not a Waiting");
         return NULL;
     }
-    Steps *steps = (Steps *)type->tp_alloc(type, 0);
-    if (steps != NULL) {
-        steps->coroutine = Py_NewRef(coroutine);
-        steps->timeline = Py_NewRef(timeline);
-        steps->waiting = waiting == Py_None ? NULL : Py_NewRef(waiting);
-        steps->mark_awaited = Py_NewRef(mark_awaited);
-        steps->track = track;
-    }
-    return (PyObject *)steps;
+    return steps_made(coroutine, (Marks *)timeline, track, waiting == Py_None ? NULL : waiting,
+                      mark_awaited);
 }
 
 static int

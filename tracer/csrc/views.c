@@ -4,8 +4,7 @@
 
 static PyObject *route_name;
 
-/* Calls something of Python's with the error, which stays as it is. */
-static void
+void
 tell_error(PyObject *failed)
 {
     PyObject *type, *error, *trace;

@@ -17,6 +17,7 @@ from tracer.scopes import (
     enter,
     is_coroutine_function,
     leave,
+    mark_coroutine_function,
     note_error,
     once,
     once_as,
@@ -77,6 +78,9 @@ def _asgi_call(recorder: Recorder, original: Callable[..., Any]) -> Callable[...
         finally:
             leave(timeline, owner)
 
+    if native is not None:
+        made = native.waits(CURRENT, original, owner, True, __call__)  # noqa: FBT003 - it is C
+        return mark_coroutine_function(standing_in(made, original))
     return __call__
 
 

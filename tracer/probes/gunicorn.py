@@ -15,9 +15,10 @@ from tracer.clock import now
 from tracer.identity import head_of
 from tracer.recorder import CURRENT
 from tracer.sampling import DROPPED, UNSEEN
-from tracer.scopes import attempt, disarm, mark, mark_at, scope, standing_in
+from tracer.scopes import attempt, disarm, mark, mark_at, scope
 from tracer.seams import Probe, Seam
-from tracer.timeline import DONE, OS_THREAD, QUEUED, ROOT, STEP, Timeline
+from tracer.serving import in_c, service_of
+from tracer.timeline import DONE, OS_THREAD, QUEUED, ROOT, STEP
 from tracer.touches import numbers, touches_of
 from tracer.traceparent import HEADERS
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tracer.recorder import Recorder
+    from tracer.timeline import Timeline
 
 _CONTEXT: Final = HEADERS.upper
 
@@ -89,7 +91,7 @@ def _handle_sync(recorder: Recorder, original: Callable[..., Any]) -> Callable[.
         return _serve(recorder, timeline, serve, listener)
 
     if native is not None:
-        return _in_c(native.serving, recorder, original, handle)
+        return in_c(native.serving, original, handle, _service(recorder))
     return handle
 
 
@@ -106,7 +108,7 @@ def _handle_gthread(recorder: Recorder, original: Callable[..., Any]) -> Callabl
         return _serve(recorder, timeline, serve, conn)
 
     if native is not None:
-        return _in_c(native.serving_queued, recorder, original, handle)
+        return in_c(native.serving_queued, original, handle, _service(recorder))
     return handle
 
 
@@ -224,7 +226,7 @@ def _handle_request(recorder: Recorder, original: Callable[..., Any]) -> Callabl
         return original(self, *args)
 
     if native is not None:
-        return _in_c(native.admitting, recorder, original, handle_request)
+        return in_c(native.admitting, original, handle_request, _service(recorder))
     return handle_request
 
 
@@ -253,20 +255,10 @@ _reads: Any = _headers if native is None else native.heading(_headers, _CONTEXT)
 
 @functools.lru_cache(maxsize=1)
 def _service(recorder: Recorder) -> Any:
-    """Return what the accelerator serves requests with, of which nothing has to be found out."""
-    given = (recorder.ending, recorder, Timeline, recorder.sequence, numbers, recorder.names)
-    close = functools.partial(attempt, "closing a timeline", _close, recorder)
-    endpoint = functools.partial(attempt, "noting an endpoint", _endpoint, recorder)
-    called = (functools.partial, _reads, close, endpoint)
-    return native.Service(*given, *called, recorder.name("wsgi"), recorder.name("complete"))  # type: ignore[union-attr]
-
-
-def _in_c(
-    make: Any, recorder: Recorder, original: Callable[..., Any], slow: Callable[..., Any]
-) -> Callable[..., Any]:
-    """Return what does the same as `slow` for most requests, and leaves the others to it."""
-    made = make(CURRENT, original, slow, _service(recorder))
-    return standing_in(made, original)
+    service = service_of(recorder, "wsgi", _reads)
+    service.close = functools.partial(attempt, "closing a timeline", _close, recorder)
+    service.endpoint = functools.partial(attempt, "noting an endpoint", _endpoint, recorder)
+    return service
 
 
 _WORKERS: Final = "gunicorn.workers"

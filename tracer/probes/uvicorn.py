@@ -12,15 +12,25 @@ from threading import get_ident as ident
 from threading import get_native_id as native_id
 from typing import TYPE_CHECKING, Any, Final
 
+from tracer.accelerator import native
 from tracer.callbacks import READING
 from tracer.clock import now
 from tracer.recorder import CURRENT, OCCUPANCY_FLOOR_NS
-from tracer.scopes import attempt, mark, mark_at, mark_coroutine_function, scope, scoped
+from tracer.scopes import (
+    attempt,
+    mark,
+    mark_at,
+    mark_coroutine_function,
+    scope,
+    scoped,
+    standing_in,
+)
 from tracer.seams import Probe, Seam
+from tracer.serving import in_c, service_of
 from tracer.timeline import DISCONNECT, DONE, LAST, OS_THREAD, READ, ROOT, STEP
 from tracer.touches import touches_of
 from tracer.traceparent import HEADERS
-from tracer.tracks import root_track
+from tracer.tracks import native_roots, root_track
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,8 +42,19 @@ SCOPE_KEY: Final = "tracer.timeline"
 _CONTEXT: Final = HEADERS.raw
 
 
-def _data_received(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
+def _data_received(http: str) -> Callable[[Recorder, Any], Any]:
     """The server's first touch: the loop has read bytes of a request."""
+
+    def stand_in(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
+        slow = _receiving(recorder, original)
+        if native is not None:
+            return in_c(native.received, original, slow, _service(recorder, http))
+        return slow
+
+    return stand_in
+
+
+def _receiving(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
     log = recorder.busy
     read = log.reading = recorder.name(READING)
 
@@ -75,9 +96,18 @@ def _run_asgi(http: str) -> Callable[[Recorder, Any], Any]:
             if timeline is None:
                 return original(self, app)
             coroutine = original(self, calling(app))
-            settle = functools.partial(_settle, recorder, timeline, self)
+            if roots is not None:
+                return roots(timeline, coroutine, settling, self)
+            settle = functools.partial(_settle, recorder, http, timeline, self)
             return root_track(recorder, timeline, coroutine, settle)
 
+        roots = settling = None
+        if native is not None:
+            service = _service(recorder, http)
+            roots, settling = service.roots, service.settle
+            service.calling = calling
+            made = in_c(native.running, original, run_asgi, service)
+            return mark_coroutine_function(made)
         return mark_coroutine_function(run_asgi)
 
     return stand_in
@@ -87,7 +117,7 @@ def _open(recorder: Recorder, cycle: Any, http: str) -> Timeline | None:
     touches = touches_of(getattr(cycle.on_response, "__self__", None))
     scope = cycle.scope
     start = touches.touched() or now()
-    read_headers = functools.partial(_headers, scope)
+    read_headers = functools.partial(_reads, scope)
     timeline = recorder.open("asgi", _server(), start, scope["path"], read_headers)
     if timeline is None:
         if not recorder.reached:
@@ -97,7 +127,13 @@ def _open(recorder: Recorder, cycle: Any, http: str) -> Timeline | None:
     timeline.method = recorder.name(scope["method"])
     timeline.http = recorder.name(http)
     loop = asyncio.get_running_loop()
-    timeline.loop = recorder.name("uvloop" if _is_uvloop(type(loop).__module__) else "asyncio")
+    of_uvloop = _is_uvloop(type(loop).__module__)
+    timeline.loop = recorder.name("uvloop" if of_uvloop else "asyncio")
+    if native is not None:
+        service = _service(recorder, http)
+        service.server, service.http = timeline.server, timeline.http
+        service.loop, service.loop_type = timeline.loop, type(loop)
+        service.logs_turns = not of_uvloop
     mark(timeline, OS_THREAD, native_id())
     touches.opened = scope[SCOPE_KEY] = timeline
     cycle.on_response = functools.partial(_last_byte, timeline, cycle.on_response)
@@ -111,13 +147,17 @@ def _first_answer(recorder: Recorder, on_response: Callable[[], None]) -> None:
 
 def _noting_errors(recorder: Recorder) -> Callable[[Any], Any]:
     """Return how to call an application so that its exceptions are noted."""
+    failed = functools.partial(attempt, "noting an error", _note_error, recorder)
 
     def noting(app: Any) -> Any:
+        if native is not None:
+            return native.noting(app, CURRENT, failed)
+
         async def application(scope: Any, receive: Any, send: Any) -> Any:
             try:
                 return await app(scope, receive, send)
             except Exception as error:
-                attempt("noting an error", _note_error, recorder, error)
+                failed(error)
                 raise
 
         return application
@@ -173,10 +213,8 @@ def _last_byte(timeline: Timeline, on_response: Callable[[], None]) -> None:
     on_response()
 
 
-def _settle(recorder: Recorder, timeline: Timeline, cycle: Any) -> None:
-    scope = cycle.scope
-    came_in = (scope["scheme"], scope["server"], scope["http_version"])
-    timeline.endpoint = attempt("noting an endpoint", recorder.endpoint, *came_in) or 0
+def _settle(recorder: Recorder, http: str, timeline: Timeline, cycle: Any) -> None:
+    timeline.endpoint = attempt("noting an endpoint", _endpoint, recorder, http, cycle.scope) or 0
     if not cycle.response_started:
         timeline.status = 0
     if timeline.outcome:
@@ -187,9 +225,22 @@ def _settle(recorder: Recorder, timeline: Timeline, cycle: Any) -> None:
         timeline.outcome = recorder.name("disconnected" if cycle.disconnected else "cancelled")
 
 
+def _endpoint(recorder: Recorder, http: str, scope: Any) -> int:
+    bound, scheme, version = scope["server"], scope["scheme"], scope["http_version"]
+    number = recorder.endpoint(scheme, bound, version)
+    if native is not None and number:
+        _service(recorder, http).remember(bound, scheme, version, number)
+    return number
+
+
 def _send(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
     """The last status given before the response is started is that of the response."""
-    in_scope = scoped(original, recorder.owner("server", "send"))
+    owner = recorder.owner("server", "send")
+    if native is not None:
+        return mark_coroutine_function(
+            standing_in(native.sending(CURRENT, original, owner), original)
+        )
+    in_scope = scoped(original, owner)
 
     @functools.wraps(original)
     def send(self: Any, message: Any) -> Any:
@@ -258,6 +309,20 @@ def _headers(scope: Any) -> dict[str, str]:
     }
 
 
+_reads: Any = _headers if native is None else native.heading(_headers, _CONTEXT)
+
+
+@functools.lru_cache(maxsize=2)
+def _service(recorder: Recorder, http: str) -> Any:
+    """Return what requests that one of uvicorn's protocols has read are seen through with."""
+    service = service_of(recorder, "asgi", _reads)
+    settle = functools.partial(attempt, "settling a request's outcome", _settle, recorder, http)
+    service.floor_ns = OCCUPANCY_FLOOR_NS
+    service.settle = native.settling(CURRENT, settle, settle, service)  # type: ignore[union-attr]
+    service.roots = native_roots(recorder)
+    return service
+
+
 @functools.cache
 def _server() -> str:
     """Nothing but gunicorn's worker class imports its module; `wrap` comes too late to see it."""
@@ -274,7 +339,7 @@ def _is_uvloop(module: str) -> bool:
 def _seams(module: str, protocol: str, http: str) -> tuple[Seam, ...]:
     cycle = f"{module}:RequestResponseCycle"
     return (
-        Seam(f"{module}:{protocol}.data_received", _data_received, shapes=("self, data",)),
+        Seam(f"{module}:{protocol}.data_received", _data_received(http), shapes=("self, data",)),
         Seam(f"{module}:{protocol}.connection_lost", _connection_lost, shapes=("self, exc",)),
         Seam(f"{module}:{protocol}.send_400_response", _send_400(http), shapes=("self, msg",)),
         Seam(f"{cycle}.run_asgi", _run_asgi(http), shapes=("self, app",)),
