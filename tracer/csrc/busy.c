@@ -9,7 +9,7 @@ static bool
 put(Log *log, int64_t start, int64_t end, int64_t sequence, int64_t name)
 {
     int64_t entry[BUSY_INTS] = {start, end, this_thread(), sequence, name};
-    return column_push(&log->column, entry, BUSY_INTS);
+    return column_add(&log->column, entry, BUSY_INTS);
 }
 
 /* What a request does after its answer is named after its view; 0 where that has no name yet. */

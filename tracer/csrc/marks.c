@@ -105,8 +105,8 @@ over_limit(Marks *marks, int64_t code, int64_t thread)
     return false;
 }
 
-void
-marks_push(Marks *marks, int64_t code, int64_t instant, int64_t thread, int64_t value)
+static void __attribute__((noinline, cold))
+push_slowly(Marks *marks, int64_t code, int64_t instant, int64_t thread, int64_t value)
 {
     if (marks->closed) {
         return;
@@ -118,6 +118,29 @@ marks_push(Marks *marks, int64_t code, int64_t instant, int64_t thread, int64_t 
     if (!column_push(&marks->column, mark, MARK_INTS)) {
         marks->closed = 1;
     }
+}
+
+void
+marks_push(Marks *marks, int64_t code, int64_t instant, int64_t thread, int64_t value)
+{
+    Column *column = &marks->column;
+    Py_ssize_t used = column->used;
+    if (marks->closed || used + MARK_INTS > column->room || used >= MARK_LIMIT * MARK_INTS) {
+        push_slowly(marks, code, instant, thread, value);
+        return;
+    }
+    int64_t *mark = column->numbers + used;
+    mark[0] = code;
+    mark[1] = instant;
+    mark[2] = thread;
+    mark[3] = value;
+    column->used = used + MARK_INTS;
+}
+
+void
+marks_now(Marks *marks, int64_t code, int64_t value)
+{
+    marks_push(marks, code, now_ns(), this_thread(), value);
 }
 
 void

@@ -28,6 +28,20 @@ typedef struct {
 } Column;
 
 bool column_push(Column *column, const int64_t *numbers, Py_ssize_t count);
+/* The same for the few integers of an entry, where there is room. */
+static inline bool
+column_add(Column *column, const int64_t *numbers, Py_ssize_t count)
+{
+    if (column->used + count > column->room) {
+        return column_push(column, numbers, count);
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        column->numbers[column->used + i] = numbers[i];
+    }
+    column->used += count;
+    return true;
+}
+
 PyObject *column_bytes(Column *column);
 void column_free(Column *column);
 
@@ -224,11 +238,8 @@ PyObject *root_made(PyObject *roots, Marks *marks, PyObject *coroutine, PyObject
 /* Append a mark; drops it where there is no memory. Touches no Python object and no error. */
 void marks_push(Marks *marks, int64_t code, int64_t instant, int64_t thread, int64_t value);
 
-static inline void
-marks_now(Marks *marks, int64_t code, int64_t value)
-{
-    marks_push(marks, code, now_ns(), this_thread(), value);
-}
+/* The same, of this instant and thread. */
+void marks_now(Marks *marks, int64_t code, int64_t value);
 
 /* What is asked in its stead for an attribute that it hasn't itself: both kinds would make an
    exception of that, which is dear. */
