@@ -105,6 +105,7 @@ typedef struct {
     PyObject *recorder;
     PyObject *other;
     PyObject *dict;
+    PyObject *known; /* what its function has for a name, as asked before */
     PyObject *weakrefs;
     Log *log;
     PyTypeObject *handles; /* whose slots are where the next three say, or NULL */

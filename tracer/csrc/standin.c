@@ -1,6 +1,6 @@
 #include "native.h"
 
-static PyObject *class_name, *doc_name;
+static PyObject *class_name, *doc_name, *name_name, *qualname_name, *module_name;
 
 /* What stands in for a function of somebody else's: called, bound, named and copied as that
    function is. It is none itself, so it never shows in a traceback. */
@@ -197,6 +197,7 @@ stand_in_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(made->log);
     Py_VISIT(made->handles);
     Py_VISIT(made->dict);
+    Py_VISIT(made->known);
     return 0;
 }
 
@@ -212,6 +213,7 @@ stand_in_clear(PyObject *self)
     Py_CLEAR(made->log);
     Py_CLEAR(made->handles);
     Py_CLEAR(made->dict);
+    Py_CLEAR(made->known);
     return 0;
 }
 
@@ -261,6 +263,24 @@ stand_in_class(PyObject *self, void *Py_UNUSED(unused))
     return Py_NewRef(wrapped == NULL ? (PyObject *)Py_TYPE(self) : (PyObject *)Py_TYPE(wrapped));
 }
 
+/* asgiref asks for a function's name, text and module in every hand-off: they stay what they were. */
+static PyObject *
+known_of_wrapped(StandIn *made, PyObject *name)
+{
+    PyObject *found = made->known == NULL ? NULL : PyDict_GetItemWithError(made->known, name);
+    if (found != NULL || PyErr_Occurred()) {
+        return Py_XNewRef(found);
+    }
+    found = PyObject_GetAttr(made->wrapped, name);
+    if (found != NULL && made->known == NULL && (made->known = PyDict_New()) == NULL) {
+        PyErr_Clear();
+    }
+    if (found != NULL && made->known != NULL && PyDict_SetItem(made->known, name, found) < 0) {
+        PyErr_Clear();
+    }
+    return found;
+}
+
 /* What it has not been given is what its function has: a name, a view's attributes. `isinstance`
    asks for the class, forty times a request. */
 static PyObject *
@@ -274,11 +294,14 @@ stand_in_getattro(PyObject *self, PyObject *name)
     if (own != NULL) {
         return Py_NewRef(own);
     }
-    if (PyErr_Occurred()) {
+    if (own == NULL && made->dict != NULL && PyErr_Occurred()) {
         return NULL;
     }
-    /* Its type's own text is nobody's. */
-    PyObject *found = name == doc_name ? NULL : _PyType_Lookup(Py_TYPE(self), name);
+    if (made->wrapped != NULL && (name == name_name || name == qualname_name ||
+                                  name == module_name || name == doc_name)) {
+        return known_of_wrapped(made, name);
+    }
+    PyObject *found = _PyType_Lookup(Py_TYPE(self), name);
     if (found == NULL) {
         return made->wrapped != NULL ? PyObject_GetAttr(made->wrapped, name)
                                      : PyObject_GenericGetAttr(self, name);
@@ -292,7 +315,11 @@ stand_in_prepare(void)
 {
     class_name = PyUnicode_InternFromString("__class__");
     doc_name = PyUnicode_InternFromString("__doc__");
-    return class_name != NULL && doc_name != NULL && PyType_Ready(&StandIn_Type) == 0;
+    name_name = PyUnicode_InternFromString("__name__");
+    qualname_name = PyUnicode_InternFromString("__qualname__");
+    module_name = PyUnicode_InternFromString("__module__");
+    return class_name && doc_name && name_name && qualname_name && module_name &&
+           PyType_Ready(&StandIn_Type) == 0;
 }
 
 static PyGetSetDef stand_in_attributes[] = {

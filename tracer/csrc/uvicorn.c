@@ -160,22 +160,28 @@ note_touch(PyObject *protocol, PyObject *touches, int64_t start)
     }
 }
 
-/* What was read was a request, which has a timeline by now, or a part of one. */
+/* What was read was a request, which has a timeline by now, or a part of one. Where the loop's turns
+   are logged, that was this one; else what it took is logged here. */
 static void
-note_read(Service *service, PyObject *touches, int64_t start, int64_t end, int64_t floor)
+note_read(Service *service, PyObject *touches, int64_t start, int64_t end)
 {
     Log *log = ending_busy(service->ending);
     PyObject *timeline = optional_attr(touches, opened_name);
+    int64_t sequence = 0;
     if (is_marks(timeline)) {
         if (PyObject_SetAttr(touches, opened_name, Py_None) < 0) {
             PyErr_Clear();
         }
         marks_push((Marks *)timeline, READ, end, this_thread(), 0);
-        Py_XSETREF(log->opened, Py_NewRef(timeline));
+        if (service->logs_turns) {
+            Py_XSETREF(log->opened, timeline);
+            return;
+        }
+        sequence = ((Marks *)timeline)->sequence;
     }
-    else if (end - start > floor && log->column.used < BUSY_BATCH * BUSY_INTS) {
-        int64_t entry[BUSY_INTS] = {start, end, this_thread(), 0, log->reading};
-        (void)column_push(&log->column, entry, BUSY_INTS);
+    if (end - start > service->floor_ns && log->column.used < BUSY_BATCH * BUSY_INTS) {
+        int64_t entry[BUSY_INTS] = {start, end, this_thread(), sequence, log->reading};
+        (void)column_add(&log->column, entry, BUSY_INTS);
     }
     Py_XDECREF(timeline);
 }
@@ -186,7 +192,7 @@ received_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *na
 {
     StandIn *made = (StandIn *)self;
     Service *service = (Service *)made->other;
-    bool plain = names == NULL && PyVectorcall_NARGS(nargsf) == 2 && service->logs_turns &&
+    bool plain = names == NULL && PyVectorcall_NARGS(nargsf) == 2 && service->server &&
                  ending_is_armed(service->ending);
     PyObject *touches = plain ? optional_attr(args[0], touches_name) : NULL;
     if (touches == NULL) {
@@ -196,7 +202,7 @@ received_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *na
     note_touch(args[0], touches, start);
     PyObject *result = PyObject_Vectorcall(made->wrapped, args, nargsf, names);
     if (result != NULL) {
-        note_read(service, touches, start, now_ns(), service->floor_ns);
+        note_read(service, touches, start, now_ns());
     }
     Py_DECREF(touches);
     return result;
