@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import functools
 import itertools
 import logging
 import os
@@ -16,11 +15,12 @@ from tracer import frames
 from tracer.accelerator import native
 from tracer.clock import now
 from tracer.culprits import Culprits
+from tracer.ending import arm, ending_of
 from tracer.identity import identify
 from tracer.marks import BusyNumbers, Log
 from tracer.naming import Naming
 from tracer.policy import Policy
-from tracer.sampling import DROPPED, EVERY, SAMPLED, SEEN, Sampler
+from tracer.sampling import DROPPED, Sampler
 from tracer.threadnames import ThreadNames
 from tracer.timeline import Timeline
 
@@ -77,7 +77,7 @@ class Recorder:
         self._shown_ns = 0
         self.busy = Log()
         self.log: Callable[[BusyNumbers], None] = self.busy.append
-        self._described: object = None
+        self.described: object = None
         self._complained = self.reached = False
         self.callbacks: dict[tuple[int, str], int] = {}
         self.kept: list[object] = []
@@ -89,9 +89,7 @@ class Recorder:
         self.ending: Any = None
         """Closes timelines in C while all is as usual, and else has `close` do it."""
         if native is not None:
-            known = (self.close, self.busy, self.sampler.counts, SEEN, SAMPLED, EVERY)
-            kinds = (frames.TIMELINE, frames.OCCUPANCY)
-            self.close = self.ending = native.Ending(*known, functools.partial, *kinds)  # type: ignore[method-assign]
+            self.close = self.ending = ending_of(self)  # type: ignore[method-assign]
 
     def open(
         self,
@@ -163,7 +161,7 @@ class Recorder:
             ids = identify(timeline)
             frame = frames.closed(timeline, finish_ns, ids)
             if ident() not in self.threads.seen and self.threads.met():
-                self._described = None
+                self.described = None
             if not self.reached:
                 self.answered()
             more = stacks(ids[0], self.sink.largest) if stacks is not None else b""
@@ -177,16 +175,6 @@ class Recorder:
             if not self._complained:
                 self._complained = True
                 _logger.warning("tracer: a finished timeline was lost", exc_info=True)
-
-    def _arm(self) -> None:
-        """Have timelines go to the sink's ring at once, where nothing has to be told before."""
-        settled = getattr(self.sink, "settled", None)
-        plain = self.reached and self.sampler.every and not (self.arming or self.record_paths)
-        if settled is not None and plain and self._described == len(self.problems):
-            told = (self.threads.seen, self.names.new, self.problems)
-            ring, heed = settled()
-            if ring is not None:
-                self.ending.arm(ring, os.getpid(), *told, heed)
 
     def answered(self) -> None:
         """Have the sink ready, which takes long the first time: call it after an answer only."""
@@ -264,7 +252,7 @@ class Recorder:
         self.busy.opened = None
         self._naming.after_fork()
         self.threads = ThreadNames()
-        self._described = None
+        self.described = None
         self.reached = False
         self.sampler.after_fork()
         if self.arming is not None:
@@ -276,16 +264,16 @@ class Recorder:
             self.ending.disarm()
         if len(self.busy):
             several.insert(0, (frames.OCCUPANCY, self.busy.take()))
-        if self._described != len(self.problems):
+        if self.described != len(self.problems):
             self._describe()
         self.sink.write(several, self._naming.take() if self.names.new else [])
         if self.ending is not None:
-            self._arm()
+            arm(self)
 
     def _describe(self) -> None:
         state = len(self.problems)
-        if self._described != state:
-            self._described = state
+        if self.described != state:
+            self.described = state
             self.sink.describe(self.describe())
 
 

@@ -207,6 +207,10 @@ ending_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *name
         is_closed_at_once(ending, (Marks *)args[0])) {
         Py_RETURN_NONE;
     }
+    if (ending->slow == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "its recorder is gone");
+        return NULL;
+    }
     return PyObject_Vectorcall(ending->slow, args, nargsf, names);
 }
 

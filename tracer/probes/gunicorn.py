@@ -230,22 +230,6 @@ def _handle_request(recorder: Recorder, original: Callable[..., Any]) -> Callabl
     return handle_request
 
 
-def _handle_error(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
-    """The server answers by itself: a malformed request, or an exception that reached it."""
-
-    @functools.wraps(original)
-    def handle_error(self: Any, req: Any, client: Any, addr: Any, exc: BaseException) -> Any:
-        timeline = CURRENT.get()
-        if timeline is not None and timeline.method:
-            attempt("noting an error", recorder.note_error, timeline, exc)
-            timeline.outcome = attempt("noting an error", recorder.name, "error") or 0
-        elif timeline is None and req is None:
-            attempt("counting a request", recorder.admit, None)
-        return original(self, req, client, addr, exc)
-
-    return handle_error
-
-
 def _headers(request: Any) -> dict[str, str]:
     return {name.lower(): value for name, value in request.headers if name in _CONTEXT}
 
@@ -266,11 +250,6 @@ PROBE = Probe(
     name="gunicorn",
     seams=(
         Seam(f"{_WORKERS}.base:Worker.init_process", _init_process, shapes=("self",)),
-        Seam(
-            f"{_WORKERS}.base:Worker.handle_error",
-            _handle_error,
-            shapes=("self, req, client, addr, exc",),
-        ),
         Seam(f"{_WORKERS}.sync:SyncWorker.accept", _touch, shapes=("self, listener",)),
         Seam(
             f"{_WORKERS}.sync:SyncWorker.handle",

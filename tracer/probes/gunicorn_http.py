@@ -68,6 +68,22 @@ def _write(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., An
     return write
 
 
+def _handle_error(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
+    """The server answers by itself: a malformed request, or an exception that reached it."""
+
+    @functools.wraps(original)
+    def handle_error(self: Any, req: Any, client: Any, addr: Any, exc: BaseException) -> Any:
+        timeline = CURRENT.get()
+        if timeline is not None and timeline.method:
+            attempt("noting an error", recorder.note_error, timeline, exc)
+            timeline.outcome = attempt("noting an error", recorder.name, "error") or 0
+        elif timeline is None and req is None:
+            attempt("counting a request", recorder.admit, None)
+        return original(self, req, client, addr, exc)
+
+    return handle_error
+
+
 def _answering(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
     owner, gone = recorder.owner("server", "send"), recorder.name("disconnected")
     made = native.answering(CURRENT, original, owner, gone)  # type: ignore[union-attr]
@@ -138,6 +154,11 @@ PROBE = Probe(
         Seam(f"{_RESPONSE}.write", _write, shapes=("self, arg",)),
         Seam(f"{_RESPONSE}.close", _close, shapes=("self",)),
         Seam(f"{_RESPONSE}.write_file", _write_file, shapes=("self, respiter",)),
+        Seam(
+            "gunicorn.workers.base:Worker.handle_error",
+            _handle_error,
+            shapes=("self, req, client, addr, exc",),
+        ),
         Seam(
             "gunicorn.util:write_error",
             _write_error,

@@ -13,6 +13,7 @@ from threading import get_native_id as native_id
 from typing import TYPE_CHECKING, Any, Final
 
 from tracer.accelerator import native
+from tracer.applications import noting_errors, telling_times
 from tracer.callbacks import READING
 from tracer.clock import now
 from tracer.recorder import CURRENT, OCCUPANCY_FLOOR_NS
@@ -83,7 +84,7 @@ def _run_asgi(http: str) -> Callable[[Recorder, Any], Any]:
 
     def stand_in(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
         calling = (
-            _telling_times(recorder) if recorder.policy.server_timing else _noting_errors(recorder)
+            telling_times(recorder) if recorder.policy.server_timing else noting_errors(recorder)
         )
 
         @functools.wraps(original)
@@ -143,68 +144,6 @@ def _open(recorder: Recorder, cycle: Any, http: str) -> Timeline | None:
 def _first_answer(recorder: Recorder, on_response: Callable[[], None]) -> None:
     on_response()
     attempt("showing what was counted", recorder.answered)
-
-
-def _noting_errors(recorder: Recorder) -> Callable[[Any], Any]:
-    """Return how to call an application so that its exceptions are noted."""
-    failed = functools.partial(attempt, "noting an error", _note_error, recorder)
-
-    def noting(app: Any) -> Any:
-        if native is not None:
-            return native.noting(app, CURRENT, failed)
-
-        async def application(scope: Any, receive: Any, send: Any) -> Any:
-            try:
-                return await app(scope, receive, send)
-            except Exception as error:
-                failed(error)
-                raise
-
-        return application
-
-    return _of_the_last(noting)
-
-
-def _telling_times(recorder: Recorder) -> Callable[[Any], Any]:
-    """Return how to call an application so that its response has a `Server-Timing` header."""
-    from tracer.server_timing import ServerTiming  # noqa: PLC0415 - few ask for it
-
-    timing = ServerTiming(recorder)
-    noting = _noting_errors(recorder)
-
-    def telling(app: Any) -> Any:
-        inner = noting(app)
-
-        def application(scope: Any, receive: Any, send: Any) -> Any:
-            timeline = CURRENT.get()
-            told = send if timeline is None else timing.sending(timeline, send)
-            return inner(scope, receive, told)
-
-        return application
-
-    return _of_the_last(telling)
-
-
-def _of_the_last(make: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Make once what a server's application needs: it has one, and gives it with each request."""
-    last: tuple[Any, Any] = (None, None)
-
-    def made_of(app: Any) -> Any:
-        nonlocal last
-        known, made = last
-        if known is not app:
-            made = make(app)
-            last = (app, made)
-        return made
-
-    return made_of
-
-
-def _note_error(recorder: Recorder, error: Exception) -> None:
-    timeline = CURRENT.get()
-    if timeline is not None:
-        timeline.outcome = recorder.name("error")
-        recorder.note_error(timeline, error)
 
 
 def _last_byte(timeline: Timeline, on_response: Callable[[], None]) -> None:
