@@ -1,4 +1,4 @@
-"""How an ASGI server's application is called: its exceptions noted, its response told of the times."""
+"""How an ASGI server calls its application: exceptions are noted, the response told of times."""
 
 from __future__ import annotations
 
