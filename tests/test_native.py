@@ -240,6 +240,7 @@ def test_call_soon_is_stood_in_for_while_somebody_waits(waiting):
     assert loop.call_soon is len
 
 
+@pytest.mark.skipif(native is None, reason="no accelerator")
 @pytest.mark.parametrize(
     ("given_", "named"), [((1, 2, 3, 4, 5), {}), ((1,), {"server": 1}), (("1",), {})]
 )
