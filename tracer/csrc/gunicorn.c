@@ -248,10 +248,7 @@ native_answering(PyObject *Py_UNUSED(module), PyObject *args)
 bool
 gunicorn_prepare(void)
 {
-    static const struct {
-        PyObject **word;
-        const char *text;
-    } words[] = {
+    static const Word words[] = {
         {&touches_name, "_tracer_touches"}, {&number_name, "number"},
         {&server_name, "server"},           {&scheme_name, "scheme"},
         {&version_name, "version"},         {&args_name, "args"},
@@ -259,11 +256,5 @@ gunicorn_prepare(void)
         {&sent_name, "sent"},               {&headers_sent_name, "headers_sent"},
         {&chunked_name, "chunked"},         {&status_code_name, "status_code"},
     };
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-        *words[i].word = PyUnicode_InternFromString(words[i].text);
-        if (*words[i].word == NULL) {
-            return false;
-        }
-    }
-    return true;
+    return intern_words(words, sizeof words / sizeof *words);
 }

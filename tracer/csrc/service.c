@@ -7,6 +7,18 @@
 
 static PyObject *touch_name, *headers_name, *nought;
 
+bool
+intern_words(const Word *words, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        *words[i].word = PyUnicode_InternFromString(words[i].text);
+        if (*words[i].word == NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
 long long
 number_of(PyObject *number)
 {

@@ -38,6 +38,14 @@ typedef struct {
     long long known;
 } Service;
 
+/* A name that attributes or entries are asked for by. */
+typedef struct {
+    PyObject **word;
+    const char *text;
+} Word;
+
+bool intern_words(const Word *words, size_t count);
+
 long long number_of(PyObject *number); /* steals it; -1 for what is none */
 bool is_same(PyObject *one, PyObject *other);
 bool is_true(PyObject *object, PyObject *name);

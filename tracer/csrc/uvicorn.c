@@ -263,10 +263,7 @@ native_sending(PyObject *Py_UNUSED(module), PyObject *args)
 bool
 uvicorn_prepare(void)
 {
-    static const struct {
-        PyObject **word;
-        const char *text;
-    } words[] = {
+    static const Word words[] = {
         {&touches_name, "_tracer_touches"}, {&number_name, "number"},
         {&touch_name, "touch"},             {&opened_name, "opened"},
         {&self_name, "__self__"},           {&loop_name, "loop"},
@@ -277,11 +274,5 @@ uvicorn_prepare(void)
         {&scheme_key, "scheme"},            {&server_key, "server"},
         {&version_key, "http_version"},
     };
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-        *words[i].word = PyUnicode_InternFromString(words[i].text);
-        if (*words[i].word == NULL) {
-            return false;
-        }
-    }
-    return true;
+    return intern_words(words, sizeof words / sizeof *words);
 }
