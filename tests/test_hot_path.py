@@ -69,7 +69,7 @@ def called(interface, tmp_path):
 
 
 def often(found):
-    """Return what most requests call: a new name or thread, and the garbage collector, come seldom."""
+    """Return what most requests call: a new name or thread and the collector come seldom."""
     return {name for name, times in found.items() if times > REQUESTS // 2}
 
 
