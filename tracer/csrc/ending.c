@@ -51,7 +51,7 @@ draws(Ending *ending, uint64_t *into, Py_ssize_t count)
     return true;
 }
 
-/* Whether there is nothing of a caller's in the head that was lent; nothing is lent any more then. */
+/* Whether there is nothing of a caller's in the head that was lent. */
 static bool
 has_no_caller(Ending *ending, Marks *marks)
 {

@@ -166,7 +166,7 @@ native_admitting(PyObject *Py_UNUSED(module), PyObject *args)
     return service_stand_in(admitting_call, args);
 }
 
-/* Bytes go to the kernel in here, or none: only those that go can be the last. */
+/* What of an answer has gone: a call after which it is as before sent nothing. */
 typedef struct {
     long long sent;
     int head;
