@@ -9,14 +9,18 @@ import asyncio
 import os
 import socket
 from time import perf_counter_ns as now
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
+import uvloop
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 from gunicorn.workers.sync import SyncWorker
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 REQUEST: Final = b"GET /test/ HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\r\n"
 
@@ -98,10 +102,12 @@ class _Transport(asyncio.Transport):
 class Asgi:
     """uvicorn's httptools protocol, one keep-alive connection: from first byte to last."""
 
+    make_loop: Callable[[], asyncio.AbstractEventLoop] = staticmethod(asyncio.new_event_loop)
+
     def __init__(self) -> None:
         from demo_site.asgi import application  # noqa: PLC0415 - one of the two is loaded
 
-        self.loop = asyncio.new_event_loop()
+        self.loop = self.make_loop()
         config = Config(app=application, log_config=None, access_log=False)
         config.load()
         self.state = ServerState()
@@ -127,4 +133,10 @@ class Asgi:
         return elapsed
 
 
-HOSTS: Final[dict[str, type[Wsgi | Asgi]]] = {"wsgi": Wsgi, "asgi": Asgi}
+class AsgiOnUvloop(Asgi):
+    """The same on the loop that uvicorn's workers take where it is there."""
+
+    make_loop = staticmethod(uvloop.new_event_loop)
+
+
+HOSTS: Final[dict[str, type[Wsgi | Asgi]]] = {"wsgi": Wsgi, "asgi": Asgi, "uvloop": AsgiOnUvloop}

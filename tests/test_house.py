@@ -69,6 +69,7 @@ HOUSE = (
         "threadnames",
         "touches",
         "tracks",
+        "watched",
     ),
     ("export", "probes", "reports", "sinks"),
     ("checkup", "setup", "summon"),

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracer.accelerator import native
 from tracer.clock import now
-from tracer.loops import stand_in
+from tracer.loops import mark_ready
 from tracer.recorder import CURRENT, LONG_NS, OCCUPANCY_FLOOR_NS
-from tracer.scopes import attempt
+from tracer.scopes import attempt, standing_in
 from tracer.sites import describe
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from tracer.recorder import Recorder
     from tracer.timeline import Timeline
+    from tracer.tracks import PureWaiting
 
 READING: Final = "reading a request"
 _SELF_PIPE: Final = "_read_from_self"
@@ -24,18 +25,19 @@ _SELF_PIPE: Final = "_read_from_self"
 _MOST_CALLBACKS: Final = 10_000
 
 
-def log_callbacks(recorder: Recorder, loop: Any) -> None:
-    """Time every callback of a loop whose handles can't be stood in for (uvloop).
+def timed(
+    recorder: Recorder, original: Callable[..., Any], place: int, waiting: PureWaiting | None = None
+) -> Callable[..., Any]:
+    """Stand in for a method of a loop whose handles can't be stood in for (uvloop).
 
-    To be called before `watch`, whose stand-ins must see the callbacks themselves.
+    The callback that is given at `place`, the loop itself being at 0, is timed when it runs. While
+    one of those counted by `waiting` waits, it is marked when it was given.
     """
     if native is not None:
         slow = functools.partial(log, recorder)
         known = (CURRENT, recorder, recorder.busy, slow, OCCUPANCY_FLOOR_NS, LONG_NS)
-        timed = native.timed(log_callbacks, *known)
-        for method, place in (("call_soon", 1), ("call_soon_threadsafe", 1), ("call_later", 2)):
-            stand_in(loop, method, functools.partial(_scheduled, timed, place))
-        return
+        given = (native.timed(log, *known), place, CURRENT, waiting)
+        return standing_in(native.scheduled(original, *given), original)
 
     def logged(callback: Any, *args: Any) -> None:
         start = now()
@@ -46,9 +48,13 @@ def log_callbacks(recorder: Recorder, loop: Any) -> None:
             if end - start > OCCUPANCY_FLOOR_NS:
                 log(recorder, start, end, CURRENT.get(), callback)
 
-    for method in ("call_soon", "call_soon_threadsafe"):
-        stand_in(loop, method, functools.partial(_with_logged, logged))
-    stand_in(loop, "call_later", functools.partial(_with_logged_timer, logged))
+    @functools.wraps(original)
+    def schedule(*args: Any, context: Any = None) -> Any:
+        if waiting is not None and waiting.count:
+            mark_ready(args[place], context)
+        return original(*args[:place], logged, *args[place:], context=context)
+
+    return schedule
 
 
 def log(
@@ -88,21 +94,3 @@ def name_of_callback(recorder: Recorder, callback: Any) -> int:
 def _of_task(coroutine: Any, name: str) -> str:
     frame = getattr(coroutine, "cr_frame", None)
     return f"{frame.f_globals.get('__name__')}.{name}" if frame else name
-
-
-def _scheduled(timed: Any, place: int, original: Callable[..., Any]) -> Any:
-    return native.scheduled(original, timed, place) if native is not None else original
-
-
-def _with_logged(logged: Any, original: Callable[..., Any]) -> Callable[..., Any]:
-    def schedule(self: Any, callback: Any, *args: Any, context: Any = None) -> Any:
-        return original(self, logged, callback, *args, context=context)
-
-    return schedule
-
-
-def _with_logged_timer(logged: Any, original: Callable[..., Any]) -> Callable[..., Any]:
-    def schedule(self: Any, when: float, callback: Any, *args: Any, context: Any = None) -> Any:
-        return original(self, when, logged, callback, *args, context=context)
-
-    return schedule

@@ -1,13 +1,14 @@
 """What every event loop's seams have in common, asyncio's own and uvloop's.
 
-asyncio's loops are stood in for where their base class has its methods, and each stand-in
-leaves a loop alone that no traced request has run on; a loop that isn't built on that class gets
-the same stand-ins on its instance. Only `call_soon` lives on every loop, as it comes and goes.
+asyncio's loops are stood in for where their base class has its methods, uvloop's where their class
+has them, and each stand-in leaves a loop alone that no traced request has run on. A loop of another
+kind gets the same stand-ins on its instance. asyncio's `call_soon` lives on every loop, as it comes
+and goes.
 
-Loops are never asked for their `__dict__`, and get two attributes: CPython keeps an object's
-attributes in an array while nobody asks for a dictionary (to 3.12) and as long as there are less
-than 30 of them. asyncio's loop has 26 in 3.13. Without the array each of its own lookups takes
-several times as long: 600,000 instructions for a request of 17 hand-offs.
+Loops are never asked for their `__dict__`, and asyncio's get two attributes: CPython keeps an
+object's attributes in an array while nobody asks for a dictionary (to 3.12) and as long as there
+are less than 30 of them. asyncio's loop has 26 in 3.13. Without the array each of its own lookups
+takes several times as long: 600,000 instructions for a request of 17 hand-offs. uvloop's get none.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracer.accelerator import native
 from tracer.clock import now
-from tracer.recorder import CURRENT, WATCHED
+from tracer.recorder import CURRENT
 from tracer.scopes import mark, mark_at, standing_in
 from tracer.timeline import (
     CALL_SUBMIT,
@@ -34,6 +35,7 @@ from tracer.timeline import (
     Timeline,
 )
 from tracer.tracks import WAITING, Waiting, follow_task, is_followed
+from tracer.watched import WATCHED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,6 +54,16 @@ def is_own(loop: object) -> bool:
     return isinstance(loop, asyncio.BaseEventLoop)
 
 
+def is_uvloop(loop: object) -> bool:
+    """Say whether those of uvloop's class do."""
+    return any(kind.__module__.partition(".")[0] == "uvloop" for kind in type(loop).__mro__)
+
+
+def is_known(loop: object) -> bool:
+    """Say whether a loop's class has been stood in for, so that its instance needn't be."""
+    return is_own(loop) or is_uvloop(loop)
+
+
 def stand_in(loop: Any, name: str, make: Callable[[Any], Any]) -> None:
     """Stand in for a method on a loop's instance by what `make` makes of the method, unbound."""
     setattr(loop, name, types.MethodType(make(_unbound(loop, name)), loop))
@@ -67,7 +79,7 @@ def _unbound(loop: Any, name: str) -> Any:
 
 
 def watch(recorder: Recorder, loop: Any) -> None:
-    """Stand in for what a loop has of its own."""
+    """Stand in for what a loop that is no uvloop's has of its own."""
     waiting = Waiting(loop, loop.call_soon, _call_soon(loop.call_soon))
     getattr(loop, WATCHED)[WAITING] = waiting
     if not is_own(loop):
@@ -152,15 +164,19 @@ def _call_soon(original: Callable[..., Any]) -> Callable[..., Any]:
         return standing_in(native.soon(original, CURRENT), original)
 
     def call_soon(callback: Any, *args: Any, context: Any = None) -> Any:
-        if context is not None:
-            timeline = context.get(CURRENT)
-            if timeline is not None:
-                task = getattr(callback, "__self__", None)
-                if task is not None:
-                    mark(timeline, READY, id(task))
+        mark_ready(callback, context)
         return original(callback, *args, context=context)
 
     return call_soon
+
+
+def mark_ready(callback: Any, context: contextvars.Context | None) -> None:
+    """Mark that a task of a request has got what it waited for, where a callback is a task's."""
+    timeline = context.get(CURRENT) if context is not None else None
+    if timeline is not None:
+        task = getattr(callback, "__self__", None)
+        if task is not None:
+            mark(timeline, READY, id(task))
 
 
 def _context_of(timeline: Timeline) -> contextvars.Context:

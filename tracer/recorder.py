@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from threading import get_ident as ident
 from typing import TYPE_CHECKING, Any, Final
 
-from tracer import frames
+from tracer import frames, watched
 from tracer.accelerator import native
 from tracer.clock import now
 from tracer.culprits import Culprits
@@ -40,9 +40,6 @@ OCCUPANCY_FLOOR_NS: Final = 10_000
 
 LONG_NS: Final = 2_000_000
 """From here on it is worth finding out what in a callback took so long."""
-
-WATCHED: Final = "_tracer_watched"
-"""Where a loop whose seams are stood in for keeps what those have of it, by name."""
 
 _SHOW_NS: Final = 2_000_000
 """Counts of requests that come faster than this are shown together: showing costs a µs."""
@@ -234,8 +231,7 @@ class Recorder:
 
     def watch_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Stand in for the seams that live on a loop's instance, once per loop."""
-        if not hasattr(loop, WATCHED):
-            setattr(loop, WATCHED, {})
+        if watched.begin(loop):
             for hook in self.loop_hooks:
                 hook(loop)
 

@@ -98,10 +98,17 @@ def _async_scope(wrapped: Callable[..., Any], owner: int) -> Callable[..., Any]:
 def standing_in(made: Any, wrapped: Callable[..., Any]) -> Callable[..., Any]:
     """Give a stand-in of the accelerator's what has been hung on its function.
 
-    Name, text and the like it asks its function for: asgiref copies what a function has of its
-    own with every hand-off.
+    Name, text and the like it asks its function for, and it needs no dictionary for `__wrapped__`:
+    asgiref copies what a function has of its own with every hand-off.
     """
-    made.__dict__.update(getattr(wrapped, "__dict__", {}), __wrapped__=wrapped)
+    own = {
+        name: value
+        for name, value in getattr(wrapped, "__dict__", {}).items()
+        if name != "__wrapped__"
+    }
+    if own:
+        made.__dict__.update(own)
+    made.__wrapped__ = wrapped
     function: Callable[..., Any] = made
     return function
 

@@ -15,9 +15,10 @@ from threading import get_ident as ident
 from typing import TYPE_CHECKING, Any, Final
 
 from tracer.accelerator import native
-from tracer.recorder import CURRENT, WATCHED, installed
+from tracer.recorder import CURRENT, installed
 from tracer.scopes import attempt, disarm, mark
 from tracer.timeline import AWAITS, DONE, ROOT, SPAWN, STEP, TASK, YIELD
+from tracer.watched import WATCHED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
@@ -106,29 +107,35 @@ def _begin(timeline: Timeline) -> None:
 class PureWaiting:
     """How many tasks of a loop wait for something of which only `call_soon` tells its end.
 
-    A hand-off tells by itself. So the loop's `call_soon` is stood in for only while
-    some traced task waits for anything else: it is called four times a hand-off.
+    A hand-off tells by itself. So asyncio's `call_soon` is stood in for only while some traced
+    task waits for anything else, as it is called four times a hand-off; uvloop's, which always is,
+    looks here.
     """
 
-    __slots__ = ("_count", "_listening", "_loop", "_plain")
+    __slots__ = ("_listening", "_loop", "_plain", "count")
 
-    def __init__(self, loop: Any, plain: Callable[..., Any], listening: Callable[..., Any]) -> None:
-        """Switch a loop's `call_soon` between the two."""
+    def __init__(
+        self,
+        loop: Any = None,
+        plain: Callable[..., Any] | None = None,
+        listening: Callable[..., Any] | None = None,
+    ) -> None:
+        """Switch a loop's `call_soon` between the two; without a loop, only count."""
         self._loop = loop
         self._plain = plain
         self._listening = listening
-        self._count = 0
+        self.count = 0
 
     def begin(self) -> None:
         """One more waits."""
-        if not self._count:
+        if not self.count and self._loop is not None:
             self._loop.call_soon = self._listening
-        self._count += 1
+        self.count += 1
 
     def end(self) -> None:
         """One waits no longer."""
-        self._count -= 1
-        if not self._count:
+        self.count -= 1
+        if not self.count and self._loop is not None:
             self._loop.call_soon = self._plain
 
 

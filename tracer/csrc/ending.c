@@ -1,6 +1,5 @@
 #include "native.h"
 #include <sys/random.h>
-#include <unistd.h>
 
 /* The end of a request: its timeline goes to the ring at once where nothing stands in between.
    Anything else is `Recorder`'s own, in Python: no ring yet, names nobody knows, a caller's trace,
@@ -61,6 +60,9 @@ has_no_caller(Ending *ending, Marks *marks)
     if (!Py_IS_TYPE(marks->read_headers, (PyTypeObject *)ending->lends)) {
         return false;
     }
+    if (marks->callerless) {
+        return true;
+    }
     PyObject *headers = PyObject_CallNoArgs(marks->read_headers);
     bool none = headers != NULL && PyDict_Check(headers) && PyDict_GET_SIZE(headers) == 0;
     Py_XDECREF(headers);
@@ -90,7 +92,7 @@ is_settled(Ending *ending)
 {
     return ending->ring != NULL && PyList_GET_SIZE(ending->unsaid) == 0 &&
            PyDict_GET_SIZE(ending->problems) == ending->known_problems &&
-           ending->process == getpid() && knows_thread(ending);
+           ending->process == this_process() && knows_thread(ending);
 }
 
 static Py_ssize_t

@@ -79,7 +79,16 @@ ended(Service *service, Marks *marks, PyObject *socket, bool queued)
     PyErr_Clear();
 }
 
-/* A worker has a connection to serve a request of. */
+static bool
+is_made_current(PyObject *variable, PyObject *timeline)
+{
+    PyObject *token = PyContextVar_Set(variable, timeline);
+    Py_XDECREF(token);
+    return token != NULL;
+}
+
+/* A worker has a connection to serve a request of. What was current before is set again, which is
+   less than to take back what was set. */
 static PyObject *
 serve(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names, bool queued)
 {
@@ -90,23 +99,26 @@ serve(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names, boo
                  ending_is_armed(service->ending);
     PyObject *touches = plain ? optional_attr(args[queued], touches_name) : NULL;
     Marks *marks = touches == NULL ? NULL : begun(service, touches, queued);
-    PyObject *token = marks == NULL ? NULL : PyContextVar_Set(made->variable, (PyObject *)marks);
+    PyObject *before = NULL;
+    bool current = marks != NULL && PyContextVar_Get(made->variable, Py_None, &before) == 0 &&
+                   is_made_current(made->variable, (PyObject *)marks);
     Py_XDECREF(touches);
-    if (token == NULL) {
+    if (!current) {
         PyErr_Clear();
+        Py_XDECREF(before);
         Py_XDECREF(marks);
         return PyObject_Vectorcall(made->recorder, args, nargsf, names);
     }
     PyObject *result = PyObject_Vectorcall(made->wrapped, args, nargsf, names);
     PyObject *type, *error, *trace;
     PyErr_Fetch(&type, &error, &trace);
-    if (PyContextVar_Reset(made->variable, token) < 0) {
+    if (!is_made_current(made->variable, before)) {
         PyErr_Clear();
     }
     marks_now(marks, DONE, 0);
     ended(service, marks, args[1], queued);
     PyErr_Restore(type, error, trace);
-    Py_DECREF(token);
+    Py_DECREF(before);
     Py_DECREF(marks);
     return result;
 }

@@ -146,9 +146,9 @@ handles_known(StandIn *turn, PyObject *type)
     if (!PyType_Check(type)) {
         return false;
     }
-    turn->callback_at = offset_of(type, "_callback");
-    turn->context_at = offset_of(type, "_context");
-    turn->args_at = offset_of(type, "_args");
+    turn->callback_at = (int32_t)offset_of(type, "_callback");
+    turn->context_at = (int32_t)offset_of(type, "_context");
+    turn->args_at = (int32_t)offset_of(type, "_args");
     return turn->callback_at > 0 && turn->context_at > 0 && turn->args_at > 0;
 }
 

@@ -1,6 +1,4 @@
 #include "native.h"
-#include <sys/syscall.h>
-#include <unistd.h>
 
 /* The thread's side of a hand-off. What it must remember from one call of asgiref's or of the
    executor's to the next is kept with the thread's state, so it ends with the thread. */
@@ -49,7 +47,7 @@ made_here(PyObject *kept)
 {
     Here *made = (Here *)Here_Type.tp_alloc(&Here_Type, 0);
     if (made != NULL) {
-        made->os_thread = (int64_t)syscall(SYS_gettid);
+        made->os_thread = os_thread();
         bool held = PyDict_SetItem(kept, here_key, (PyObject *)made) == 0;
         Py_DECREF(made);
         made = held ? made : NULL;

@@ -120,6 +120,19 @@ push_slowly(Marks *marks, int64_t code, int64_t instant, int64_t thread, int64_t
     }
 }
 
+PyTypeObject *marks_kind = &Marks_Type;
+
+bool
+is_marks_of_any(PyObject *object)
+{
+    if (!PyObject_TypeCheck(object, &Marks_Type)) {
+        return false;
+    }
+    Py_INCREF(Py_TYPE(object)); /* for good: nothing else is ever where it is */
+    marks_kind = Py_TYPE(object);
+    return true;
+}
+
 void
 marks_push(Marks *marks, int64_t code, int64_t instant, int64_t thread, int64_t value)
 {

@@ -169,7 +169,7 @@ PyInit__native(void)
     if (module == NULL) {
         return NULL;
     }
-    if (busy_prepare() && handles_prepare() && asks_prepare() && awaited_prepare() &&
+    if (process_prepare() && busy_prepare() && handles_prepare() && asks_prepare() && awaited_prepare() &&
         steps_prepare() && turns_prepare() && hops_prepare() && views_prepare() &&
         service_prepare() && gunicorn_prepare() && root_prepare() && uvicorn_prepare() &&
         stand_in_prepare() && register_type(module, "Marks", &Marks_Type) &&
@@ -178,6 +178,7 @@ PyInit__native(void)
         register_type(module, "Ending", &Ending_Type) &&
         register_type(module, "Roots", &Roots_Type) &&
         register_type(module, "Service", &Service_Type) &&
+        register_type(module, "Apart", &Apart_Type) &&
         register_type(module, "Waiting", &Waiting_Type) &&
         register_type(module, "Steps", &Steps_Type)) {
         return module;

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <structmember.h>
+#include <sys/types.h>
 #include <time.h>
 
 #ifdef Py_GIL_DISABLED
@@ -86,6 +87,7 @@ typedef struct {
     PyObject *context;      /* in which a loop is told of this request's results, or NULL */
     void *of_loop;          /* which; it is only compared */
     char closed;
+    char callerless; /* nothing of a caller's was in the request's head */
 } Marks;
 
 typedef struct {
@@ -96,24 +98,29 @@ typedef struct {
     long long reading; /* the name of that turn; 0 where nobody has given it one */
 } Log;
 
+/* Of so many names a stand-in remembers what its function has for them. */
+enum { KNOWN = 5 };
+
 typedef struct {
     PyObject_HEAD
-    vectorcallfunc call;
+    vectorcallfunc call; /* from here to `other`, what nearly every call needs */
     PyObject *wrapped;
     PyObject *variable;
     PyObject *timeline;
-    PyObject *recorder;
-    PyObject *other;
-    PyObject *dict;
-    PyObject *known; /* what its function has for a name, as asked before */
-    PyObject *weakrefs;
-    Log *log;
-    PyTypeObject *handles; /* whose slots are where the next three say, or NULL */
-    Py_ssize_t callback_at;
-    Py_ssize_t context_at;
-    Py_ssize_t args_at;
     int64_t number;
+    PyObject *other;
     int64_t limit;
+    PyObject *recorder;
+    Log *log;
+    PyObject *dict;
+    PyObject *known[KNOWN]; /* what its function has for some names, as asked before */
+    PyObject *weakrefs;
+    PyObject *name; /* of the site that hands it over, where it was given one */
+    PyTypeObject *handles; /* whose slots are where the next three say, or NULL */
+    int32_t callback_at;
+    int32_t context_at;
+    int32_t args_at;
+    char says_wrapped; /* whether it has its function for `__wrapped__` */
 } StandIn;
 
 /* How the frame of a timeline begins: `tracer.frames` says what each of them is. */
@@ -192,6 +199,7 @@ extern PyTypeObject Roots_Type;
 extern PyTypeObject Marks_Type;
 extern PyTypeObject Log_Type;
 extern PyTypeObject StandIn_Type;
+extern PyTypeObject Apart_Type;
 extern PyTypeObject Waiting_Type;
 extern PyTypeObject Steps_Type;
 extern PyTypeObject RingMemory_Type;
@@ -210,11 +218,22 @@ this_thread(void)
     return (int64_t)(uintptr_t)pthread_self();
 }
 
+/* The kind of timelines there is, once one was seen. */
+extern PyTypeObject *marks_kind;
+
+/* Whether it is one of another kind, or the first. */
+bool is_marks_of_any(PyObject *object);
+
 static inline bool
 is_marks(PyObject *object)
 {
-    return object != NULL && PyObject_TypeCheck(object, &Marks_Type);
+    return object != NULL && (Py_IS_TYPE(object, marks_kind) || is_marks_of_any(object));
 }
+
+pid_t this_process(void);
+
+/* The number that the kernel has for this thread. */
+int64_t os_thread(void);
 
 PyObject *marks_drop(PyObject *self, PyObject *unused);
 
@@ -223,6 +242,9 @@ Marks *marks_begun(PyTypeObject *type);
 
 /* Bytes were handed to the kernel; past the limit only the last of them count. */
 void marks_sent(Marks *marks);
+
+/* Whether any of those that are counted waits. */
+bool someone_waits(PyObject *waiting);
 
 /* Calls something of Python's with the error that is set, which stays as it is. */
 void tell_error(PyObject *failed);
@@ -242,6 +264,9 @@ void marks_push(Marks *marks, int64_t code, int64_t instant, int64_t thread, int
 /* The same, of this instant and thread. */
 void marks_now(Marks *marks, int64_t code, int64_t value);
 
+/* What `tracer.sites` gives a function a name by. */
+extern PyObject *name_attribute;
+
 /* What is asked in its stead for an attribute that it hasn't itself: both kinds would make an
    exception of that, which is dear. */
 static inline PyObject *
@@ -254,7 +279,9 @@ asked_instead(PyObject *object, PyObject *name)
         }
         else if (Py_IS_TYPE(object, &StandIn_Type)) {
             StandIn *made = (StandIn *)object;
-            next = made->dict != NULL && PyDict_Contains(made->dict, name) ? NULL : made->wrapped;
+            bool has = (made->dict != NULL && PyDict_Contains(made->dict, name)) ||
+                       (made->name != NULL && name == name_attribute);
+            next = has ? NULL : made->wrapped;
         }
         if (next == NULL || _PyType_Lookup(Py_TYPE(object), name) != NULL) {
             break;
@@ -350,6 +377,10 @@ PyObject *known_site(PyObject *known, PyObject *ours, PyObject *function, PyObje
 PyObject *native_site(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *stand_in_new(vectorcallfunc call, PyObject *wrapped);
 
+/* How stand-ins come and go: `tp_alloc` and `tp_free` of their type. */
+PyObject *slot_alloc(PyTypeObject *type, Py_ssize_t items);
+void slot_free(void *slot);
+
 /* A scope for what is found anew in every request. */
 PyObject *scope_of_one(Marks *marks, PyObject *wrapped, int64_t owner);
 
@@ -371,6 +402,7 @@ PyObject *native_chosen(PyObject *module, PyObject *args);
 PyObject *native_before_handler(PyObject *module, PyObject *args);
 PyObject *native_after_handler(PyObject *module, PyObject *args);
 
+bool process_prepare(void);
 bool stand_in_prepare(void);
 bool busy_prepare(void);
 bool handles_prepare(void);

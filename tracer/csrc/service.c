@@ -1,7 +1,5 @@
 #include "native.h"
 #include "service.h"
-#include <sys/syscall.h>
-#include <unistd.h>
 
 /* What a server's stand-ins in C have in common. */
 
@@ -57,7 +55,48 @@ service_begun(Service *service, int64_t start, long long connection)
 void
 mark_thread(Marks *marks)
 {
-    marks_now(marks, OS_THREAD, (int64_t)syscall(SYS_gettid));
+    marks_now(marks, OS_THREAD, os_thread());
+}
+
+/* Whether a head has any of the headers that are wanted; -1 where that isn't told by a glance. */
+static int
+has_any(PyObject *headers, PyObject *wanted)
+{
+    if (headers == NULL || !PyList_CheckExact(headers)) {
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(headers); i++) {
+        PyObject *entry = PyList_GET_ITEM(headers, i);
+        int found = PyTuple_Check(entry) && PyTuple_GET_SIZE(entry)
+                        ? PySet_Contains(wanted, PyTuple_GET_ITEM(entry, 0))
+                        : -1;
+        if (found) {
+            PyErr_Clear();
+            return found;
+        }
+    }
+    return 0;
+}
+
+/* Called with a request or a scope: nothing, or what Python reads. */
+static PyObject *heading_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names);
+
+static bool
+is_heading(PyObject *reads)
+{
+    return Py_IS_TYPE(reads, &StandIn_Type) && ((StandIn *)reads)->call == heading_call;
+}
+
+static bool
+has_none(PyObject *heading, PyObject *head)
+{
+    PyObject *headers = PyDict_CheckExact(head)
+                            ? Py_XNewRef(PyDict_GetItemWithError(head, headers_name))
+                            : optional_attr(head, headers_name);
+    int any = has_any(headers, ((StandIn *)heading)->other);
+    Py_XDECREF(headers);
+    PyErr_Clear();
+    return any == 0;
 }
 
 bool
@@ -67,9 +106,8 @@ service_admits(Service *service, Marks *marks, PyObject *method, PyObject *head)
                            ? PyDict_GetItemWithError(service->names, method)
                            : NULL;
     long long known = number == NULL ? -1 : number_of(Py_NewRef(number));
-    PyObject *lent = known <= 0 ? NULL
-                                : PyObject_CallFunctionObjArgs(service->lend, service->reads,
-                                                               head, NULL);
+    PyObject *given[] = {service->reads, head};
+    PyObject *lent = known <= 0 ? NULL : PyObject_Vectorcall(service->lend, given, 2, NULL);
     PyObject *verdict = lent == NULL ? NULL : ending_admits(service->ending);
     if (verdict == NULL) {
         PyErr_Clear();
@@ -79,6 +117,7 @@ service_admits(Service *service, Marks *marks, PyObject *method, PyObject *head)
     marks->method = known;
     Py_XSETREF(marks->read_headers, lent);
     Py_XSETREF(marks->verdict, Py_NewRef(verdict));
+    marks->callerless = is_heading(service->reads) && has_none(service->reads, head);
     return true;
 }
 
@@ -128,39 +167,12 @@ service_stand_in(vectorcallfunc call, PyObject *args)
     return (PyObject *)made;
 }
 
-/* Whether a head has any of the headers that are wanted; -1 where that isn't told by a glance. */
-static int
-has_any(PyObject *headers, PyObject *wanted)
-{
-    if (headers == NULL || !PyList_CheckExact(headers)) {
-        return -1;
-    }
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(headers); i++) {
-        PyObject *entry = PyList_GET_ITEM(headers, i);
-        int found = PyTuple_Check(entry) && PyTuple_GET_SIZE(entry)
-                        ? PySet_Contains(wanted, PyTuple_GET_ITEM(entry, 0))
-                        : -1;
-        if (found) {
-            PyErr_Clear();
-            return found;
-        }
-    }
-    return 0;
-}
-
-/* Called with a request or a scope: nothing, or what Python reads. */
 static PyObject *
 heading_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
-    StandIn *made = (StandIn *)self;
     PyObject *head = PyVectorcall_NARGS(nargsf) == 1 ? args[0] : Py_None;
-    PyObject *headers = PyDict_CheckExact(head)
-                            ? Py_XNewRef(PyDict_GetItemWithError(head, headers_name))
-                            : optional_attr(head, headers_name);
-    int any = has_any(headers, made->other);
-    Py_XDECREF(headers);
-    PyErr_Clear();
-    return any == 0 ? PyDict_New() : PyObject_Vectorcall(made->wrapped, args, nargsf, names);
+    return has_none(self, head) ? PyDict_New()
+                                : PyObject_Vectorcall(((StandIn *)self)->wrapped, args, nargsf, names);
 }
 
 /* heading(wrapped, set of names) */

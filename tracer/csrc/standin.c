@@ -1,6 +1,8 @@
 #include "native.h"
 
-static PyObject *class_name, *doc_name, *name_name, *qualname_name, *module_name;
+PyObject *name_attribute;
+static PyObject *class_name, *wrapped_name, *marker_name, *mask_name;
+static PyObject *known_names[KNOWN];
 
 /* What stands in for a function of somebody else's: called, bound, named and copied as that
    function is. It is none itself, so it never shows in a traceback. */
@@ -197,7 +199,10 @@ stand_in_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(made->log);
     Py_VISIT(made->handles);
     Py_VISIT(made->dict);
-    Py_VISIT(made->known);
+    Py_VISIT(made->name);
+    for (int i = 0; i < KNOWN; i++) {
+        Py_VISIT(made->known[i]);
+    }
     return 0;
 }
 
@@ -213,7 +218,10 @@ stand_in_clear(PyObject *self)
     Py_CLEAR(made->log);
     Py_CLEAR(made->handles);
     Py_CLEAR(made->dict);
-    Py_CLEAR(made->known);
+    Py_CLEAR(made->name);
+    for (int i = 0; i < KNOWN; i++) {
+        Py_CLEAR(made->known[i]);
+    }
     return 0;
 }
 
@@ -265,20 +273,21 @@ stand_in_class(PyObject *self, void *Py_UNUSED(unused))
 
 /* asgiref asks for a function's name, text and module in every hand-off: they stay what they were. */
 static PyObject *
-known_of_wrapped(StandIn *made, PyObject *name)
+known_of_wrapped(StandIn *made, int place)
 {
-    PyObject *found = made->known == NULL ? NULL : PyDict_GetItemWithError(made->known, name);
-    if (found != NULL || PyErr_Occurred()) {
-        return Py_XNewRef(found);
+    PyObject *found = made->known[place];
+    if (found == NULL && (found = PyObject_GetAttr(made->wrapped, known_names[place])) != NULL) {
+        Py_XSETREF(made->known[place], found);
     }
-    found = PyObject_GetAttr(made->wrapped, name);
-    if (found != NULL && made->known == NULL && (made->known = PyDict_New()) == NULL) {
-        PyErr_Clear();
-    }
-    if (found != NULL && made->known != NULL && PyDict_SetItem(made->known, name, found) < 0) {
-        PyErr_Clear();
-    }
-    return found;
+    return Py_XNewRef(found);
+}
+
+/* What Django and `inspect` ask for, with a value to take where there is none: that value, borrowed.
+   To say that there is none would make an exception each time. */
+static PyObject *
+taken_instead(PyObject *name)
+{
+    return name == marker_name ? Py_None : name == mask_name ? Py_True : NULL;
 }
 
 /* What it has not been given is what its function has: a name, a view's attributes. `isinstance`
@@ -290,16 +299,27 @@ stand_in_getattro(PyObject *self, PyObject *name)
     if (name == class_name) {
         return stand_in_class(self, NULL);
     }
-    PyObject *own = made->dict == NULL ? NULL : PyDict_GetItemWithError(made->dict, name);
-    if (own != NULL) {
-        return Py_NewRef(own);
+    if (made->dict != NULL && PyDict_GET_SIZE(made->dict)) {
+        PyObject *own = PyDict_GetItemWithError(made->dict, name);
+        if (own != NULL || PyErr_Occurred()) {
+            return Py_XNewRef(own);
+        }
     }
-    if (own == NULL && made->dict != NULL && PyErr_Occurred()) {
-        return NULL;
+    if (name == name_attribute && made->name != NULL) {
+        return Py_NewRef(made->name);
     }
-    if (made->wrapped != NULL && (name == name_name || name == qualname_name ||
-                                  name == module_name || name == doc_name)) {
-        return known_of_wrapped(made, name);
+    if (name == wrapped_name && made->says_wrapped && made->wrapped != NULL) {
+        return Py_NewRef(made->wrapped);
+    }
+    for (int i = 0; i < KNOWN && made->wrapped != NULL; i++) {
+        if (name == known_names[i]) {
+            return known_of_wrapped(made, i);
+        }
+    }
+    PyObject *instead = taken_instead(name);
+    if (instead != NULL && made->wrapped != NULL) {
+        PyObject *given = optional_attr(made->wrapped, name);
+        return given != NULL ? given : Py_NewRef(instead);
     }
     PyObject *found = _PyType_Lookup(Py_TYPE(self), name);
     if (found == NULL) {
@@ -313,13 +333,40 @@ stand_in_getattro(PyObject *self, PyObject *name)
 bool
 stand_in_prepare(void)
 {
+    static const char *const known[KNOWN] = {"__name__", "__qualname__", "__module__", "__doc__",
+                                             "__type_params__"};
+    for (int i = 0; i < KNOWN; i++) {
+        known_names[i] = PyUnicode_InternFromString(known[i]);
+        if (known_names[i] == NULL) {
+            return false;
+        }
+    }
     class_name = PyUnicode_InternFromString("__class__");
-    doc_name = PyUnicode_InternFromString("__doc__");
-    name_name = PyUnicode_InternFromString("__name__");
-    qualname_name = PyUnicode_InternFromString("__qualname__");
-    module_name = PyUnicode_InternFromString("__module__");
-    return class_name && doc_name && name_name && qualname_name && module_name &&
+    wrapped_name = PyUnicode_InternFromString("__wrapped__");
+    marker_name = PyUnicode_InternFromString("_is_coroutine_marker");
+    mask_name = PyUnicode_InternFromString("_mask_wrapped");
+    name_attribute = PyUnicode_InternFromString("_tracer_name");
+    return name_attribute && class_name && wrapped_name && marker_name && mask_name &&
            PyType_Ready(&StandIn_Type) == 0;
+}
+
+/* The two attributes that most are given need no dictionary. */
+static int
+stand_in_setattro(PyObject *self, PyObject *name, PyObject *value)
+{
+    StandIn *made = (StandIn *)self;
+    if (name == name_attribute) {
+        Py_XSETREF(made->name, Py_XNewRef(value));
+        return 0;
+    }
+    if (name == wrapped_name) {
+        bool said = made->says_wrapped;
+        made->says_wrapped = value != NULL && value == made->wrapped;
+        if (made->says_wrapped || (said && value == NULL)) {
+            return 0;
+        }
+    }
+    return PyObject_GenericSetAttr(self, name, value);
 }
 
 static PyGetSetDef stand_in_attributes[] = {
@@ -334,13 +381,16 @@ PyTypeObject StandIn_Type = {
     .tp_basicsize = sizeof(StandIn),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL |
                 Py_TPFLAGS_METHOD_DESCRIPTOR | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .tp_alloc = slot_alloc,
     .tp_dealloc = stand_in_dealloc,
+    .tp_free = slot_free,
     .tp_traverse = stand_in_traverse,
     .tp_clear = stand_in_clear,
     .tp_call = PyVectorcall_Call,
     .tp_vectorcall_offset = offsetof(StandIn, call),
     .tp_descr_get = stand_in_bind,
     .tp_getattro = stand_in_getattro,
+    .tp_setattro = stand_in_setattro,
     .tp_repr = stand_in_repr,
     .tp_methods = stand_in_methods,
     .tp_getset = stand_in_attributes,

@@ -4,7 +4,7 @@
 
 typedef struct {
     PyObject_HEAD
-    PyObject *loop;
+    PyObject *loop; /* whose `call_soon` is one of the next two; NULL where it is only counted */
     PyObject *plain;
     PyObject *listening;
     Py_ssize_t count;
@@ -12,9 +12,18 @@ typedef struct {
 
 static PyObject *call_soon;
 
+bool
+someone_waits(PyObject *waiting)
+{
+    return ((Waiting *)waiting)->count > 0;
+}
+
 static void
 put_call_soon(Waiting *waiting, PyObject *function)
 {
+    if (waiting->loop == NULL) {
+        return;
+    }
     PyObject *type, *value, *trace;
     PyErr_Fetch(&type, &value, &trace);
     if (PyObject_SetAttr(waiting->loop, call_soon, function) < 0) {
@@ -42,15 +51,15 @@ waiting_ends(Waiting *waiting)
 static PyObject *
 waiting_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(keywords))
 {
-    PyObject *loop, *plain, *listening;
-    if (!PyArg_ParseTuple(args, "OOO", &loop, &plain, &listening)) {
+    PyObject *loop = NULL, *plain = NULL, *listening = NULL;
+    if (!PyArg_ParseTuple(args, "|OOO", &loop, &plain, &listening)) {
         return NULL;
     }
     Waiting *waiting = (Waiting *)type->tp_alloc(type, 0);
     if (waiting != NULL) {
-        waiting->loop = Py_NewRef(loop);
-        waiting->plain = Py_NewRef(plain);
-        waiting->listening = Py_NewRef(listening);
+        waiting->loop = Py_XNewRef(loop);
+        waiting->plain = Py_XNewRef(plain);
+        waiting->listening = Py_XNewRef(listening);
     }
     return (PyObject *)waiting;
 }

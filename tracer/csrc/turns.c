@@ -94,21 +94,29 @@ given_context(PyObject *const *args, size_t nargsf, PyObject *names)
     return NULL;
 }
 
-/* A loop's `call_soon` while a task waits: whose callback is ready now is marked. */
-PyObject *
-soon_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
+/* While a task waits: that what it waited for is there, where a callback is a task's. */
+static void
+mark_ready(PyObject *variable, PyObject *callback, PyObject *context)
 {
-    StandIn *soon = (StandIn *)self;
-    PyObject *context = given_context(args, nargsf, names);
-    if (context != NULL && PyVectorcall_NARGS(nargsf)) {
-        PyObject *timeline = PyObject_CallMethodOneArg(context, get_name, soon->variable);
-        PyObject *task = is_marks(timeline) ? optional_attr(args[0], self_name) : NULL;
+    if (context != NULL) {
+        PyObject *timeline = PyObject_CallMethodOneArg(context, get_name, variable);
+        PyObject *task = is_marks(timeline) ? optional_attr(callback, self_name) : NULL;
         if (task != NULL) {
             marks_now((Marks *)timeline, READY, (int64_t)(uintptr_t)task);
         }
         Py_XDECREF(task);
         Py_XDECREF(timeline);
         PyErr_Clear();
+    }
+}
+
+/* A loop's `call_soon`, bound. */
+PyObject *
+soon_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
+{
+    StandIn *soon = (StandIn *)self;
+    if (PyVectorcall_NARGS(nargsf)) {
+        mark_ready(soon->variable, args[0], given_context(args, nargsf, names));
     }
     return PyObject_Vectorcall(soon->wrapped, args, nargsf, names);
 }
@@ -124,6 +132,9 @@ scheduled_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *n
     if (count <= place || all >= 16) {
         return PyObject_Vectorcall(scheduled->wrapped, args, nargsf, names);
     }
+    if (scheduled->recorder != NULL && someone_waits(scheduled->recorder)) {
+        mark_ready(scheduled->variable, args[place], given_context(args, nargsf, names));
+    }
     memcpy(given, args, (size_t)place * sizeof(PyObject *));
     given[place] = scheduled->other;
     memcpy(given + place + 1, args + place, (size_t)(all - place) * sizeof(PyObject *));
@@ -133,15 +144,21 @@ scheduled_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *n
 PyObject *
 native_scheduled(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    PyObject *wrapped, *timed;
+    PyObject *wrapped, *timed, *variable, *waiting;
     long long place;
-    if (!PyArg_ParseTuple(args, "OOL", &wrapped, &timed, &place)) {
+    if (!PyArg_ParseTuple(args, "OOLOO", &wrapped, &timed, &place, &variable, &waiting)) {
+        return NULL;
+    }
+    if (waiting != Py_None && !Py_IS_TYPE(waiting, &Waiting_Type)) {
+        PyErr_SetString(PyExc_TypeError, "not a Waiting");
         return NULL;
     }
     StandIn *made = (StandIn *)stand_in_new(scheduled_call, wrapped);
     if (made != NULL) {
         made->other = Py_NewRef(timed);
         made->number = place;
+        made->variable = Py_NewRef(variable);
+        made->recorder = waiting == Py_None ? NULL : Py_NewRef(waiting);
     }
     return (PyObject *)made;
 }

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tracer import loops
 from tracer.accelerator import native
 from tracer.clock import now
-from tracer.recorder import CURRENT, LONG_NS, WATCHED
+from tracer.recorder import CURRENT, LONG_NS
 from tracer.scopes import disarm, mark, mark_at, mark_coroutine_function, standing_in
 from tracer.seams import Probe, Seam
 from tracer.sites import Sites
@@ -33,6 +33,7 @@ from tracer.timeline import (
     Timeline,
 )
 from tracer.tracks import followed, own_code
+from tracer.watched import WATCHED
 
 if TYPE_CHECKING:
     import asyncio
@@ -224,10 +225,10 @@ own_code.add(_begin_bridge.__code__)
 
 
 def _watch_loops(recorder: Recorder) -> Callable[[], None]:
-    """A loop that isn't built on asyncio's base class gets the seam on its instance."""
+    """A loop of a kind that has no seam gets it on its instance."""
 
     def watch(loop: asyncio.AbstractEventLoop) -> None:
-        if not loops.is_own(loop):
+        if not loops.is_known(loop):
             make = functools.partial(_run_in_executor, recorder)
             loops.stand_in(loop, "run_in_executor", make)
 
@@ -244,6 +245,7 @@ PROBE = Probe(
             _run_in_executor,
             shapes=("self, executor, func, *args",),
         ),
+        Seam("uvloop:Loop.run_in_executor", _run_in_executor),
         Seam(
             "asgiref.sync:SyncToAsync.__call__", _sync_to_async, shapes=("self, *args, **kwargs",)
         ),

@@ -67,9 +67,8 @@ def _runs_only(run: Any) -> bool:
 
 def _watch_loops(recorder: Recorder) -> Callable[[], None]:
     def watch(loop: asyncio.AbstractEventLoop) -> None:
-        if type(loop).__module__.partition(".")[0] == "uvloop":
-            return
-        loops.watch(recorder, loop)
+        if not loops.is_uvloop(loop):
+            loops.watch(recorder, loop)
 
     recorder.loop_hooks.append(watch)
     return functools.partial(recorder.loop_hooks.remove, watch)

@@ -1,0 +1,43 @@
+#include "native.h"
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Which process and which thread this is: the kernel is asked once for each, and again after a fork. */
+
+static pid_t process;
+static uint64_t forks;
+
+static _Thread_local struct {
+    uint64_t forks; /* one more than there were when it was asked */
+    int64_t number;
+} thread;
+
+static void
+forked(void)
+{
+    process = getpid();
+    forks++;
+}
+
+pid_t
+this_process(void)
+{
+    return process;
+}
+
+int64_t
+os_thread(void)
+{
+    if (thread.forks != forks + 1) {
+        thread.number = (int64_t)syscall(SYS_gettid);
+        thread.forks = forks + 1;
+    }
+    return thread.number;
+}
+
+bool
+process_prepare(void)
+{
+    process = getpid();
+    return pthread_atfork(NULL, NULL, forked) == 0;
+}
