@@ -62,6 +62,9 @@ apart_set(PyObject *self, PyObject *object, PyObject *value)
     if (address == NULL || value == NULL) {
         int gone = address == NULL ? -1 : PyDict_DelItem(kept, address);
         Py_XDECREF(address);
+        if (gone < 0 && PyErr_ExceptionMatches(PyExc_KeyError)) {
+            PyErr_SetString(PyExc_AttributeError, "it was given none");
+        }
         return gone;
     }
     PyObject *forget = PyObject_GetAttrString(self, "forget");

@@ -11,7 +11,6 @@ typedef struct {
     int64_t number;
     int64_t notified;
     int64_t last_ran;
-    int64_t os_thread;
 } Here;
 
 static PyObject *here_key;
@@ -47,7 +46,6 @@ made_here(PyObject *kept)
 {
     Here *made = (Here *)Here_Type.tp_alloc(&Here_Type, 0);
     if (made != NULL) {
-        made->os_thread = os_thread();
         bool held = PyDict_SetItem(kept, here_key, (PyObject *)made) == 0;
         Py_DECREF(made);
         made = held ? made : NULL;
@@ -87,7 +85,7 @@ mark_run(Here *at, Marks *marks, int64_t hop, int64_t instant)
 {
     int64_t thread = this_thread();
     marks_push(marks, RUN, instant, thread, hop);
-    marks_push(marks, RUN_ON, at->last_ran, thread, at->os_thread);
+    marks_push(marks, RUN_ON, at->last_ran, thread, os_thread());
 }
 
 static void

@@ -1,0 +1,78 @@
+"""uvloop's seams are its class's: a loop that requests run on looks as any other."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tracer import install, uninstall
+from tracer.accelerator import native
+from tracer.recorder import CURRENT
+from tracer.sinks.memory import MemorySink
+from tracer.timeline import AWAITS, READY, SPAWN, TIMER, Timeline
+from tracer.tracks import followed
+from tracer.watched import WATCHED
+
+uvloop = pytest.importorskip("uvloop")
+METHODS = ("create_task", "call_soon", "call_soon_threadsafe", "call_later", "run_in_executor")
+
+
+@pytest.fixture
+def timeline():
+    assert install(MemorySink()) is not None
+    yield Timeline(1, 0, 0, 0)
+    uninstall()
+
+
+async def work():
+    async def child():
+        await asyncio.sleep(0.001)
+
+    await asyncio.get_running_loop().create_task(child())
+    return asyncio.get_running_loop()
+
+
+def run(timeline):
+    async def main():
+        CURRENT.set(timeline)
+        return await followed(work(), timeline, 0)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main())
+
+
+def test_a_request_s_tasks_timers_and_wakes_are_marked(timeline):
+    run(timeline)
+    codes = {code for code, *_ in timeline.marks()}
+    assert {SPAWN, TIMER, READY, AWAITS} <= codes
+
+
+@pytest.mark.skipif(native is None, reason="Python's keep it on the loop")
+def test_a_loop_that_was_watched_has_nothing_of_its_own(timeline):
+    loop = run(timeline)
+    assert hasattr(loop, WATCHED)
+    assert vars(loop) == {}
+
+
+def test_what_stood_in_is_gone_afterwards():
+    inherited = [vars(uvloop.Loop).get(name) for name in METHODS]
+    assert install(MemorySink()) is not None
+    assert all(
+        vars(uvloop.Loop)[name] is not one for name, one in zip(METHODS, inherited, strict=True)
+    )
+    uninstall()
+    assert [vars(uvloop.Loop).get(name) for name in METHODS] == inherited == [None] * len(METHODS)
+
+
+def test_a_loop_of_somebody_s_own_class_is_served_by_uvloop_s(timeline):
+    class Loop(uvloop.Loop):
+        """Nothing of its own."""
+
+    async def main():
+        CURRENT.set(timeline)
+        return await followed(work(), timeline, 0)
+
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        runner.run(main())
+    assert {SPAWN, TIMER, READY} <= {code for code, *_ in timeline.marks()}
