@@ -1,7 +1,9 @@
-"""Requests in equal portions under callgrind: `python -m benchmarks.counted KIND N PORTIONS`.
+"""Requests under callgrind, one and then some portions of N.
 
-It says `ready` when it is warm, and goes on when told by a line. `os.getpgrp()` stands
-between the portions: callgrind is told to write down what it has counted, and to begin at 0
+    python -m benchmarks.counted KIND N PORTIONS
+
+It says `ready` when it is warm, and goes on when told by a line. `os.getpgrp()` stands before,
+between and after them: callgrind is told to write down what it has counted, and to begin at 0
 again, whenever that function of the C library is entered.
 """
 
@@ -26,6 +28,8 @@ def main(arguments: list[str]) -> None:
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     sys.stdin.readline()
+    os.getpgrp()
+    host.request()
     for _ in range(portions):
         os.getpgrp()
         for _ in range(count):

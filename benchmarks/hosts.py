@@ -19,6 +19,8 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from benchmarks.variants import ON_UVLOOP
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -139,4 +141,4 @@ class AsgiOnUvloop(Asgi):
     make_loop = staticmethod(uvloop.new_event_loop)
 
 
-HOSTS: Final[dict[str, type[Wsgi | Asgi]]] = {"wsgi": Wsgi, "asgi": Asgi, "uvloop": AsgiOnUvloop}
+HOSTS: Final[dict[str, type[Wsgi | Asgi]]] = {"wsgi": Wsgi, "asgi": Asgi, ON_UVLOOP: AsgiOnUvloop}

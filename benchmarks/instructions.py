@@ -1,6 +1,8 @@
-"""Instructions per request, counted by valgrind's callgrind: a figure that doesn't drift.
+"""Instructions per request, and what it touches of memory: figures that don't drift.
 
-Of the whole process: all threads, and the garbage collector when it comes round.
+Counted by valgrind's callgrind, of the whole process: all threads, and the garbage collector when
+it comes round. Its model of the processor's caches is given caches that hold everything: what
+misses them is what one request touches for the first time, in lines of 64 bytes.
 """
 
 from __future__ import annotations
@@ -13,11 +15,12 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.machine import ROOT
-from benchmarks.variants import COUNTED, OFF, Variant
+from benchmarks.variants import COUNTED, OFF, ON_UVLOOP, Variant
 from tracer.agent.session import open_session
 
 if TYPE_CHECKING:
@@ -25,7 +28,17 @@ if TYPE_CHECKING:
 
 _SWITCH_S: Final = 60
 _PATIENCE_S: Final = 600
-_SUMMARY: Final = re.compile(r"^summary: (\d+)$", re.MULTILINE)
+_SUMMARY: Final = re.compile(r"^summary: ([\d ]+)$", re.MULTILINE)
+_CACHES: Final = ("I1=33554432,16,64", "D1=33554432,16,64", "LL=67108864,16,64")
+
+
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """What one dump of callgrind's says: Ir Dr Dw I1mr D1mr D1mw and so on."""
+
+    instructions: int
+    code_lines: int
+    data_lines: int
 
 
 def run(options: Options) -> dict[str, Any]:
@@ -33,19 +46,21 @@ def run(options: Options) -> dict[str, Any]:
     found: dict[str, Any] = {"schema": "tracer.benchmark.instructions/1"}
     if shutil.which("valgrind") is None:
         return {**found, "failed": "valgrind is not installed"}
-    cases = [(interface, variant) for interface in options.interfaces for variant in COUNTED]
+    hosts = [*options.interfaces, *([ON_UVLOOP] if "asgi" in options.interfaces else ())]
+    cases = [(host, variant) for host in hosts for variant in COUNTED]
     # Counts don't mind company: as many at once as there are cores.
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         try:
             counts = list(pool.map(lambda case: _count(*case, options), cases))
         except (subprocess.SubprocessError, OSError) as error:
             return {**found, "failed": f"callgrind: {error}"}
-    for (interface, variant), portions in zip(cases, counts, strict=True):
+    for (interface, variant), (single, portions) in zip(cases, counts, strict=True):
         base = found.get(interface, {}).get(OFF)
-        each = [portion / options.counted for portion in portions]
+        each = [portion.instructions / options.counted for portion in portions]
         middle = statistics.median(each)
         figures = {"per_request": round(middle), "lowest": round(min(each))}
         figures["highest"] = round(max(each))
+        figures |= {"code_lines": single.code_lines, "data_lines": single.data_lines}
         if base is not None:
             figures["added"] = round(middle - base["per_request"])
             figures["ratio"] = round(middle / base["per_request"], 5)
@@ -53,8 +68,8 @@ def run(options: Options) -> dict[str, Any]:
     return {**found, "requests": options.counted, "portions": options.portions}
 
 
-def _count(interface: str, variant: Variant, options: Options) -> list[int]:
-    """Return the instructions of each portion."""
+def _count(interface: str, variant: Variant, options: Options) -> tuple[_Counts, list[_Counts]]:
+    """Return the counts of one request, and then those of each portion."""
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         environment = dict(os.environ)
         if not variant.traced:
@@ -66,10 +81,11 @@ def _count(interface: str, variant: Variant, options: Options) -> list[int]:
 
 def _valgrind(
     interface: str, environment: dict[str, str], folder: Path, options: Options
-) -> list[int]:
+) -> tuple[_Counts, list[_Counts]]:
     path = os.pathsep.join(filter(None, (environment.get("PYTHONPATH"), str(ROOT))))
     command = [
         *("valgrind", "--tool=callgrind", "--instr-atstart=no", "--dump-before=getpgrp"),
+        *("--cache-sim=yes", *(f"--{cache}" for cache in _CACHES)),
         f"--callgrind-out-file={folder / 'counts'}",
         *(sys.executable, "-m", "benchmarks.counted", interface),
         *(str(options.counted), str(options.portions + 1)),
@@ -96,6 +112,11 @@ def _valgrind(
         process.communicate()
     dumps = sorted(folder.glob("counts.*"), key=lambda path: int(path.suffix[1:]))
     totals = [_SUMMARY.search(dump.read_text(errors="replace")) for dump in dumps]
-    counts = [int(total[1]) for total in totals if total is not None]
-    # Before the first portion is the rest of the warm-up, and the first is warm-up itself.
-    return counts[-options.portions :]
+    counts = [_counts(total[1]) for total in totals if total is not None]
+    # The rest of the warm-up, the one request, a portion that is warm-up itself, and the others.
+    return counts[1], counts[-options.portions :]
+
+
+def _counts(summary: str) -> _Counts:
+    instructions, _, _, code, read, written, *_ = map(int, summary.split())
+    return _Counts(instructions, code, read + written)

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.reach import reach_table
-from benchmarks.variants import FULL, OFF
+from benchmarks.variants import FULL, OFF, ON_UVLOOP
 from benchmarks.wording import interval, mib, ms, number, share, table, us
 
 if TYPE_CHECKING:
@@ -171,12 +171,18 @@ def _export(found: dict[str, Any]) -> str:
 
 
 def _instructions(found: dict[str, Any]) -> str:
-    head = ["", "", "instructions", "added", "ratio"]
+    head = ["", "", "instructions", "added", "ratio", "cache lines, code", "data", "added"]
     rows = []
-    for interface, title in _of(found):
-        for name, figures in found[interface].items():
+    hosts = [*_of(found), *([(ON_UVLOOP, "ASGI on uvloop")] if ON_UVLOOP in found else ())]
+    for host, title in hosts:
+        touched = None
+        for name, figures in found[host].items():
             more = ["", ""]
             if "added" in figures:
                 more = [number(figures["added"]), f"{figures['ratio']:.4f}"]
             rows.append([title, name, number(figures["per_request"]), *more])
+            lines = (figures["code_lines"], figures["data_lines"])
+            touched = touched or sum(lines)
+            added = "" if name == OFF else number(sum(lines) - touched)
+            rows[-1] += [*map(number, lines), added]
     return table(head, rows)

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 INTERFACES: Final = ("wsgi", "asgi")
+ON_UVLOOP: Final = "uvloop"
+"""The ASGI host on the loop that servers take where it is there; for what is counted."""
+
 OFF: Final = "off"
 FULL: Final = "full"
 RING_DIRECTORY: Final = "TRACER_RING_DIRECTORY"
