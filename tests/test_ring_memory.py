@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import os
 import time
 from array import array
 
@@ -89,3 +90,72 @@ def test_memory_too_small_for_its_frames_is_refused_by_the_accelerator():
         RingMemory(mmap.mmap(-1, PAGE), SMALL, 0, 0, LAP)
     with pytest.raises((TypeError, BufferError)):
         RingMemory(b"read only", SMALL, 0, 0, LAP)
+
+
+@pytest.fixture
+def file(tmp_path):
+    with (tmp_path / "ring").open("w+b") as made:
+        os.posix_fallocate(made.fileno(), 0, FRAMES + CAPACITY)
+        yield made
+
+
+def written_to(file):
+    """Return a ring of a file's memory that has been written before, beginning anew."""
+    memory = mmap.mmap(file.fileno(), 0)
+    ring = RingMemory(memory, CAPACITY, 0, 0, 0, file.fileno())
+    assert ring.put([(1, b"x" * 3 * PAGE)], True, COUNTS) == TAKEN
+    memoryview(memory).cast("Q")[TAIL] = ring.head
+    return ring
+
+
+def is_open(descriptor):
+    try:
+        return bool(os.fstat(descriptor))
+    except OSError:
+        return False
+
+
+def descriptors():
+    return {number for number in range(1024) if is_open(number)}
+
+
+@pytest.mark.parametrize("size", [0, FRAMES, FRAMES + 16])
+def test_a_file_cut_short_between_two_frames_is_an_error_and_no_signal(file, size):
+    ring = written_to(file)
+    file.truncate(size)
+    with pytest.raises(OSError, match=r"."):
+        ring.put([(1, b"x" * 2 * PAGE)], True, COUNTS)
+
+
+def test_a_file_that_lost_its_pages_gets_others(file):
+    ring = written_to(file)
+    file.truncate(0)
+    file.truncate(FRAMES + CAPACITY)
+    assert ring.put([(1, b"x")], True, COUNTS) in {TAKEN, DROPPED, UNREAD}
+
+
+@pytest.mark.skipif(len(BOTH) == 1, reason="no accelerator")
+def test_it_has_a_descriptor_of_its_own_and_closes_it(file):
+    before = descriptors()
+    ring = written_to(file)
+    assert len(descriptors()) == len(before) + 2  # the mapping has one as well
+    del ring
+    assert descriptors() == before
+
+
+@pytest.mark.skipif(len(BOTH) == 1, reason="no accelerator")
+def test_a_descriptor_that_was_closed_and_is_another_s_now_is_let_be(file, tmp_path):
+    """As by a program that closes all there are, and then opens its own."""
+    before = descriptors()
+    ring = written_to(file)
+    own = max(descriptors() - before)
+    with (tmp_path / "another").open("w+b") as other:
+        other.truncate(2 * (FRAMES + CAPACITY))
+        os.dup2(other.fileno(), own)
+        assert ring.put([(1, b"x")], True, COUNTS) == TAKEN
+        file.truncate(0)
+        with pytest.raises(OSError, match=r"."):
+            ring.put([(1, b"x" * 2 * PAGE)], True, COUNTS)
+        del ring
+        assert is_open(own)
+    os.close(own)

@@ -237,14 +237,15 @@ class RingWriter:
 
     def _create(self) -> None:
         self._path = self._directory / f"{self._pid}-{self._token:016x}-{self._rings}.ring"
-        with new_file(self._path, FRAMES + self._capacity) as (memory, self._inode):
-            self._ring = self._fill(memory)  # last: other threads look for it
+        with new_file(self._path, FRAMES + self._capacity) as (memory, descriptor):
+            self._inode = os.fstat(descriptor).st_ino
+            self._ring = self._fill(memory, descriptor)  # last: other threads look for it
         self._rings += 1
 
-    def _fill(self, memory: mmap.mmap) -> RingMemory:
+    def _fill(self, memory: mmap.mmap, descriptor: int) -> RingMemory:
         """Tell the new ring all that the last one knew."""
         FIXED.pack_into(memory, 0, MAGIC, self._pid, self._capacity, self._token)
-        ring = RingMemory(memory, self._capacity, self._sent, self._written, LAP)
+        ring = RingMemory(memory, self._capacity, self._sent, self._written, LAP, descriptor)
         self._memory, self._words = memory, memoryview(memory).cast("Q")
         ring.show(self._counts)
         self._names = self._told = self._described = 0

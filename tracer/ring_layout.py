@@ -62,7 +62,7 @@ class RingError(ValueError):
 
 @contextlib.contextmanager
 def new_file(path: Path, size: int) -> Iterator[tuple[mmap.mmap, int]]:
-    """Make a file whose memory is all there, mapped, with its inode's number; raise `OSError`.
+    """Make a file whose memory is all there, mapped, with its descriptor; raise `OSError`.
 
     It gets its name when the block ends well, and is held (`tracer.locks`) while it is mapped.
     """
@@ -75,7 +75,7 @@ def new_file(path: Path, size: int) -> Iterator[tuple[mmap.mmap, int]]:
     try:
         os.posix_fallocate(descriptor, 0, size)
         hold_shared(descriptor)
-        yield mmap.mmap(descriptor, size), os.fstat(descriptor).st_ino
+        yield mmap.mmap(descriptor, size), descriptor
         temporary.rename(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -52,7 +52,15 @@ class PureRingMemory:
         *("head", "sent", "words", "written"),
     )
 
-    def __init__(self, memory: mmap.mmap, capacity: int, sent: int, written: int, lap: int) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917 - as in C
+        self,
+        memory: mmap.mmap,
+        capacity: int,
+        sent: int,
+        written: int,
+        lap: int,
+        descriptor: int = -1,  # noqa: ARG002 - by which C sees whether the file is whole
+    ) -> None:
         """Write into `memory`, which holds `capacity` bytes of frames, from their beginning on."""
         self._memory, self._lap = memory, lap
         self._capacity = capacity

@@ -110,7 +110,7 @@ write_down(Ending *ending, Marks *marks, Head *head)
                               {marks->column.numbers, (uint64_t)marks->column.used * size}};
     uint64_t *sampled = (uint64_t *)ending->counted.buf + ending->sampled;
     ++*sampled;
-    int answer = ring_write(ending->ring, frames, count, true, ending->counts);
+    int answer = ring_write(ending->ring, frames, count, true, &ending->counted);
     if (answer < 0) {
         --*sampled;
         PyErr_Clear();

@@ -178,14 +178,19 @@ typedef struct {
     uint64_t head;
     uint64_t sent;
     uint64_t written;
+    uint64_t ready; /* up to here its pages were there once */
     int64_t read_ns;
+    int descriptor; /* of its file, or -1; the next three are what that was */
+    ino_t inode;
+    dev_t device;
+    blkcnt_t blocks;
     bool guarded;
 } RingMemory;
 
 /* Write frames, where that `fits`: an answer of `tracer.ring_memory`, or -1 with an error, when
    nothing was counted. */
 int ring_write(RingMemory *ring, const Frame *frames, Py_ssize_t count, bool fits,
-               PyObject *counts);
+               const Py_buffer *counts);
 
 /* Of an `Ending`, which is armed as long as all is as usual and every request is recorded: */
 bool ending_is_armed(PyObject *ending);

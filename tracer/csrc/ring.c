@@ -1,6 +1,9 @@
 #include "native.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* The mapped memory of a worker's ring; call for call what `tracer/ring_memory.py` says. */
 
@@ -31,15 +34,35 @@ store(RingMemory *ring, long long place, uint64_t value)
     __atomic_store_n(word(ring, place), value, __ATOMIC_RELEASE);
 }
 
+static bool
+is_of(RingMemory *ring, const struct stat *file)
+{
+    return file->st_ino == ring->inode && file->st_dev == ring->device;
+}
+
+/* Whether the file has all that it had: to ask that is a fifth of asking for the pages. Whoever
+   closes what isn't theirs may have given the descriptor's number to another file. */
+static bool
+is_whole(RingMemory *ring)
+{
+    struct stat file;
+    return ring->descriptor >= 0 && fstat(ring->descriptor, &file) == 0 && is_of(ring, &file) &&
+           file.st_size >= (off_t)ring->view.len && file.st_blocks >= ring->blocks;
+}
+
 /* False, with an error, where the pages can't be there. Gives no GIL away. */
 static bool
 touch(RingMemory *ring, uint64_t start, uint64_t size)
 {
-    if (!ring->guarded) {
+    uint64_t end = start + size;
+    if (!ring->guarded || (start >= (uint64_t)FRAMES && end <= ring->ready && is_whole(ring))) {
         return true;
     }
     uint64_t begin = start / (uint64_t)PAGE * (uint64_t)PAGE;
-    if (madvise((char *)ring->view.buf + begin, start + size - begin, MADV_POPULATE_WRITE) == 0) {
+    if (madvise((char *)ring->view.buf + begin, end - begin, MADV_POPULATE_WRITE) == 0) {
+        if (start <= ring->ready && end > ring->ready) {
+            ring->ready = end;
+        }
         return true;
     }
     if (errno == EINVAL) {
@@ -139,16 +162,10 @@ append(RingMemory *ring, const Frame *frame, uint64_t number, bool *touched)
     return 1;
 }
 
-static bool
-show(RingMemory *ring, PyObject *counts)
+static void
+show(RingMemory *ring, const Py_buffer *counts)
 {
-    Py_buffer view;
-    if (PyObject_GetBuffer(counts, &view, PyBUF_SIMPLE) < 0) {
-        return false;
-    }
-    memcpy(word(ring, REQUESTS), view.buf, (size_t)view.len);
-    PyBuffer_Release(&view);
-    return true;
+    memcpy(word(ring, REQUESTS), counts->buf, (size_t)counts->len);
 }
 
 /* 1 where all frames were written, 0 where some were not, -1 with an error. */
@@ -172,7 +189,8 @@ append_all(RingMemory *ring, const Frame *frames, Py_ssize_t count, bool fits)
 }
 
 int
-ring_write(RingMemory *ring, const Frame *frames, Py_ssize_t count, bool fits, PyObject *counts)
+ring_write(RingMemory *ring, const Frame *frames, Py_ssize_t count, bool fits,
+           const Py_buffer *counts)
 {
     uint64_t head = ring->head, sent = ring->sent, before = ring->written;
     int written = append_all(ring, frames, count, fits);
@@ -182,9 +200,7 @@ ring_write(RingMemory *ring, const Frame *frames, Py_ssize_t count, bool fits, P
         ring->written = before;
         return -1;
     }
-    if (!show(ring, counts)) {
-        return -1;
-    }
+    show(ring, counts);
     store(ring, HEAD, ring->head);
     store(ring, SENT_COUNT, ring->sent);
     store(ring, WRITTEN, ring->written);
@@ -222,9 +238,14 @@ ring_put(PyObject *self, PyObject *const *args, Py_ssize_t count)
         return NULL;
     }
     Py_ssize_t several = PyList_GET_SIZE(args[0]);
+    Py_buffer counts;
+    if (PyObject_GetBuffer(args[2], &counts, PyBUF_SIMPLE) < 0) {
+        return NULL;
+    }
     Frame *frames = PyMem_New(Frame, several + 1);
     int answer = -1;
     if (frames == NULL) {
+        PyBuffer_Release(&counts);
         return PyErr_NoMemory();
     }
     Py_ssize_t read = 0;
@@ -232,16 +253,23 @@ ring_put(PyObject *self, PyObject *const *args, Py_ssize_t count)
         read++;
     }
     if (read == several) {
-        answer = ring_write((RingMemory *)self, frames, several, args[1] == Py_True, args[2]);
+        answer = ring_write((RingMemory *)self, frames, several, args[1] == Py_True, &counts);
     }
     PyMem_Free(frames);
+    PyBuffer_Release(&counts);
     return answer < 0 ? NULL : PyLong_FromLong(answer);
 }
 
 static PyObject *
 ring_show(PyObject *self, PyObject *counts)
 {
-    return show((RingMemory *)self, counts) ? Py_NewRef(Py_None) : NULL;
+    Py_buffer view;
+    if (PyObject_GetBuffer(counts, &view, PyBUF_SIMPLE) < 0) {
+        return NULL;
+    }
+    show((RingMemory *)self, &view);
+    PyBuffer_Release(&view);
+    Py_RETURN_NONE;
 }
 
 static PyObject *
@@ -254,18 +282,34 @@ ring_touch(PyObject *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
+/* Where there is no file, or no descriptor to be had, pages are asked for each time. */
+static void
+know_file(RingMemory *ring, int descriptor)
+{
+    struct stat file;
+    if (descriptor >= 0 && fstat(descriptor, &file) == 0) {
+        ring->inode = file.st_ino;
+        ring->device = file.st_dev;
+        ring->blocks = file.st_blocks;
+        ring->descriptor = fcntl(descriptor, F_DUPFD_CLOEXEC, 3);
+    }
+}
+
 static PyObject *
 ring_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(names))
 {
     PyObject *memory;
     unsigned long long capacity, sent, written, lap;
-    if (!PyArg_ParseTuple(args, "OKKKK", &memory, &capacity, &sent, &written, &lap)) {
+    int descriptor = -1;
+    if (!PyArg_ParseTuple(args, "OKKKK|i", &memory, &capacity, &sent, &written, &lap,
+                          &descriptor)) {
         return NULL;
     }
     RingMemory *ring = (RingMemory *)type->tp_alloc(type, 0);
     if (ring == NULL) {
         return NULL;
     }
+    ring->descriptor = -1;
     if (PyObject_GetBuffer(memory, &ring->view, PyBUF_WRITABLE) < 0) {
         Py_DECREF(ring);
         return NULL;
@@ -280,14 +324,21 @@ ring_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(names))
     ring->sent = sent;
     ring->written = written;
     ring->guarded = true;
+    ring->ready = (uint64_t)FRAMES;
     ring->read_ns = now_ns();
+    know_file(ring, descriptor);
     return (PyObject *)ring;
 }
 
 static void
 ring_dealloc(PyObject *self)
 {
-    PyBuffer_Release(&((RingMemory *)self)->view);
+    RingMemory *ring = (RingMemory *)self;
+    struct stat file;
+    if (ring->descriptor >= 0 && fstat(ring->descriptor, &file) == 0 && is_of(ring, &file)) {
+        (void)close(ring->descriptor);
+    }
+    PyBuffer_Release(&ring->view);
     Py_TYPE(self)->tp_free(self);
 }
 
