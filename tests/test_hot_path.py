@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from tracer.accelerator import native
+from tracer.agent.session import open_session
 
 pytestmark = pytest.mark.skipif(native is None, reason="no accelerator")
 
 PROGRAM = """
 import json, pathlib, sys, threading
 import tracer
-from tracer.ring import RingWriter
-tracer.install(RingWriter(pathlib.Path(sys.argv[2])))
+tracer.install()
 from benchmarks.hosts import HOSTS
 host = HOSTS[sys.argv[1]]()
 for _ in range(30):
@@ -30,7 +30,7 @@ def profile(frame, event, argument):
         called[code.co_qualname] = called.get(code.co_qualname, 0) + 1
 threading.setprofile_all_threads(profile) if hasattr(threading, "setprofile_all_threads") else (
     threading.setprofile(profile), sys.setprofile(profile))
-for _ in range(int(sys.argv[3])):
+for _ in range(int(sys.argv[2])):
     host.request()
 sys.setprofile(None)
 print(json.dumps(called))
@@ -63,8 +63,10 @@ def called(interface, tmp_path):
         "DJANGO_SETTINGS_MODULE": "demo_site.settings",
         "PYTHONPATH": str(root),
     }
-    command = [sys.executable, "-c", PROGRAM, interface, str(tmp_path), str(REQUESTS)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", PROGRAM, interface, str(REQUESTS)]
+    with open_session(tmp_path / "hot.tracer") as session:  # whose agent reads the ring
+        environment = session.environment(environment)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
 

@@ -231,7 +231,8 @@ class Recorder:
 
     def watch_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Stand in for the seams that live on a loop's instance, once per loop."""
-        if watched.begin(loop):
+        if not hasattr(loop, watched.WATCHED):
+            watched.begin(loop)
             for hook in self.loop_hooks:
                 hook(loop)
 

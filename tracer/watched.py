@@ -11,14 +11,12 @@ WATCHED: Final = "_tracer_watched"
 """The attribute in which a watched loop has what its stand-ins keep of it, by name."""
 
 
-def begin(loop: Any) -> bool:
-    """Watch a loop; False where it is watched already.
+def begin(loop: Any) -> None:
+    """Keep a place for what is known of a loop.
 
     asyncio's own loops keep the attribute themselves: they have some. uvloop's have none, and with
     one all their methods are looked up in a dictionary first: there it is their class's to know.
     """
-    if hasattr(loop, WATCHED):
-        return False
     kind = type(loop)
     if native is not None and not isinstance(loop, asyncio.BaseEventLoop):
         try:
@@ -27,4 +25,3 @@ def begin(loop: Any) -> bool:
         except TypeError:  # not a class that can be changed
             pass
     setattr(loop, WATCHED, {})
-    return True
