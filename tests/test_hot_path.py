@@ -23,10 +23,11 @@ from benchmarks.hosts import HOSTS
 host = HOSTS[sys.argv[1]]()
 for _ in range(30):
     host.request()
-folder, called = str(pathlib.Path(tracer.__file__).parent), {}
+package, called = pathlib.Path(tracer.__file__).parent, {}
+folders = (str(package), str(package.resolve()))
 def profile(frame, event, argument):
     code = frame.f_code
-    if event == "call" and code.co_filename.startswith(folder):
+    if event == "call" and code.co_filename.startswith(folders):
         called[code.co_qualname] = called.get(code.co_qualname, 0) + 1
 threading.setprofile_all_threads(profile) if hasattr(threading, "setprofile_all_threads") else (
     threading.setprofile(profile), sys.setprofile(profile))
@@ -56,7 +57,7 @@ SLOW = {
 """What turns of the loop that took long are looked into with: on a busy machine any does."""
 
 
-def called(interface, tmp_path):
+def called(interface, tmp_path, **more):
     root = Path(__file__).parents[1]
     environment = {
         **os.environ,
@@ -64,8 +65,8 @@ def called(interface, tmp_path):
         "PYTHONPATH": str(root),
     }
     command = [sys.executable, "-c", PROGRAM, interface, str(REQUESTS)]
-    with open_session(tmp_path / "hot.tracer") as session:  # whose agent reads the ring
-        environment = session.environment(environment)
+    with open_session(tmp_path / f"{len(more)}.tracer") as session:  # whose agent reads the ring
+        environment = {**session.environment(environment), **more}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
@@ -76,6 +77,8 @@ def often(found):
 
 
 def test_under_wsgi_it_runs_none(tmp_path):
+    found = called("wsgi", tmp_path, TRACER_SAMPLE="0.5")
+    assert "Sampler.judge" in found, "nothing was seen"
     assert not often(called("wsgi", tmp_path))
 
 
