@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import time
 
 import pytest
 
@@ -111,9 +112,20 @@ def test_ten_milliseconds_awaited_are_a_wait_of_the_view(runs, name, path):
             if piece.path[-1].kind == "wait" and piece.path[0].name == "view"
         )
 
-    # The timer is set a moment before the task suspends: that moment is the function's own.
+    # The timer is set a moment before the task suspends: that moment is the function's own. It ends
+    # with two wakes: who sleeps, and then whoever is told.
     errors = sorted(abs(waited(one) - 10_000_000) for one in runs[name].of(path))
-    assert errors[len(errors) // 2] <= 200_000
+    assert errors[len(errors) // 2] <= 200_000 + 2 * how_late_this_machine_wakes()
+
+
+def how_late_this_machine_wakes() -> int:
+    """Return how much longer than asked for nine of ten sleeps are: on a slow machine, 0.3 ms."""
+    late = []
+    for _ in range(50):
+        start = time.perf_counter_ns()
+        time.sleep(0.01)
+        late.append(time.perf_counter_ns() - start - 10_000_000)
+    return sorted(late)[len(late) * 9 // 10]
 
 
 def test_the_middleware_ran_on_the_other_thread_and_the_view_on_the_loop(runs):
