@@ -9,9 +9,8 @@ import asyncio
 import os
 import socket
 from time import perf_counter_ns as now
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
-import uvloop
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 from gunicorn.workers.sync import SyncWorker
@@ -20,9 +19,6 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from benchmarks.variants import ON_UVLOOP
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 REQUEST: Final = b"GET /test/ HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\r\n"
 
@@ -104,12 +100,10 @@ class _Transport(asyncio.Transport):
 class Asgi:
     """uvicorn's httptools protocol, one keep-alive connection: from first byte to last."""
 
-    make_loop: Callable[[], asyncio.AbstractEventLoop] = staticmethod(asyncio.new_event_loop)
-
     def __init__(self) -> None:
         from demo_site.asgi import application  # noqa: PLC0415 - one of the two is loaded
 
-        self.loop = self.make_loop()
+        self.loop = self.new_loop()
         config = Config(app=application, log_config=None, access_log=False)
         config.load()
         self.state = ServerState()
@@ -118,6 +112,10 @@ class Asgi:
             config=config, server_state=self.state, app_state={}, _loop=self.loop
         )
         self.protocol.connection_made(self.transport)
+
+    def new_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the loop to serve on."""
+        return asyncio.new_event_loop()
 
     def request(self) -> int:
         """Serve one request; return nanoseconds from its bytes to the last of its answer."""
@@ -138,7 +136,11 @@ class Asgi:
 class AsgiOnUvloop(Asgi):
     """The same on the loop that uvicorn's workers take where it is there."""
 
-    make_loop = staticmethod(uvloop.new_event_loop)
+    def new_loop(self) -> asyncio.AbstractEventLoop:
+        """Return uvloop's; the other hosts, and the peers' environments, do without it."""
+        import uvloop  # noqa: PLC0415
+
+        return uvloop.new_event_loop()
 
 
 HOSTS: Final[dict[str, type[Wsgi | Asgi]]] = {"wsgi": Wsgi, "asgi": Asgi, ON_UVLOOP: AsgiOnUvloop}
