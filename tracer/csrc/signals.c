@@ -64,16 +64,32 @@ traced(Marks *marks, PyObject *known, PyObject *live)
     return made;
 }
 
+/* What is known of the receivers of the signal that is sent, borrowed; NULL where that signal isn't
+   a request's. */
+static PyObject *
+known_of(StandIn *made, PyObject *const *args, size_t nargsf)
+{
+    if (PyVectorcall_NARGS(nargsf) == 0) {
+        return NULL;
+    }
+    PyObject *known = PyDict_GetItemWithError(made->recorder, args[0]);
+    if (known == NULL) {
+        PyErr_Clear();
+    }
+    return known != NULL && PyDict_CheckExact(known) ? known : NULL;
+}
+
 static PyObject *
 live_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
     StandIn *made = (StandIn *)self;
     PyObject *live = PyObject_Vectorcall(made->wrapped, args, nargsf, names);
-    Marks *marks = live == NULL ? NULL : current_marks(made->variable);
+    PyObject *known = live == NULL ? NULL : known_of(made, args, nargsf);
+    Marks *marks = known == NULL ? NULL : current_marks(made->variable);
     if (marks == NULL) {
         return live;
     }
-    PyObject *scopes = traced(marks, made->recorder, live);
+    PyObject *scopes = traced(marks, known, live);
     if (scopes == NULL) {
         scopes = PyObject_CallFunctionObjArgs(made->other, (PyObject *)marks, live, NULL);
         if (scopes == NULL) {
@@ -86,19 +102,20 @@ live_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
     return scopes;
 }
 
-/* live(wrapped, variable, known, other): `known` are owners of receivers by their codes' addresses,
-   `other(timeline, live)` gives what stands in for those that aren't among them. */
+/* live(wrapped, variable, signals, other): `signals` has for each that is a request's the owners of
+   its receivers by their codes' addresses; `other(timeline, live)` gives what stands in for those
+   that aren't among them. */
 PyObject *
 native_live(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    PyObject *wrapped, *variable, *known, *other;
-    if (!PyArg_ParseTuple(args, "OOO!O", &wrapped, &variable, &PyDict_Type, &known, &other)) {
+    PyObject *wrapped, *variable, *signals, *other;
+    if (!PyArg_ParseTuple(args, "OOO!O", &wrapped, &variable, &PyDict_Type, &signals, &other)) {
         return NULL;
     }
     StandIn *made = (StandIn *)stand_in_new(live_call, wrapped);
     if (made != NULL) {
         made->variable = Py_NewRef(variable);
-        made->recorder = Py_NewRef(known);
+        made->recorder = Py_NewRef(signals);
         made->other = Py_NewRef(other);
     }
     return (PyObject *)made;
