@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,6 +24,9 @@ READING: Final = "reading a request"
 _SELF_PIPE: Final = "_read_from_self"
 """How asyncio's loop notices that another thread has woken it: its own turn."""
 _MOST_CALLBACKS: Final = 10_000
+_PLUMBING: Final = (vars(asyncio.futures), vars(asyncio.tasks))
+"""Where the functions are from with which asyncio passes results from one future to the next: three
+of four callbacks of a hand-off, and too short to be in anybody's way."""
 
 
 def timed(
@@ -30,13 +34,14 @@ def timed(
 ) -> Callable[..., Any]:
     """Stand in for a method of a loop whose handles can't be stood in for (uvloop).
 
-    The callback that is given at `place`, the loop itself being at 0, is timed when it runs. While
-    one of those counted by `waiting` waits, it is marked when it was given.
+    The callback that is given at `place`, the loop itself being at 0, is timed when it runs, unless
+    it is asyncio's own plumbing. While one of those counted by `waiting` waits, it is marked when
+    it was given.
     """
     if native is not None:
         slow = functools.partial(log, recorder)
         known = (CURRENT, recorder, recorder.busy, slow, OCCUPANCY_FLOOR_NS, LONG_NS)
-        given = (native.timed(log, *known), place, CURRENT, waiting)
+        given = ((native.timed(log, *known), *_PLUMBING), place, CURRENT, waiting)
         return standing_in(native.scheduled(original, *given), original)
 
     def logged(callback: Any, *args: Any) -> None:
@@ -52,6 +57,9 @@ def timed(
     def schedule(*args: Any, context: Any = None) -> Any:
         if waiting is not None and waiting.count:
             mark_ready(args[place], context)
+        within = getattr(args[place], "__globals__", None)
+        if any(within is module for module in _PLUMBING):
+            return original(*args, context=context)
         return original(*args[:place], logged, *args[place:], context=context)
 
     return schedule

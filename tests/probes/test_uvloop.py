@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
+import types
+from array import array
 
 import pytest
 
 from tracer import install, uninstall
 from tracer.accelerator import native
-from tracer.recorder import CURRENT
+from tracer.marks import BUSY_INTS
+from tracer.recorder import CURRENT, installed
 from tracer.sinks.memory import MemorySink
 from tracer.timeline import AWAITS, READY, SPAWN, TIMER, Timeline
 from tracer.tracks import followed
@@ -76,3 +80,30 @@ def test_a_loop_of_somebody_s_own_class_is_served_by_uvloop_s(timeline):
     with asyncio.Runner(loop_factory=Loop) as runner:
         runner.run(main())
     assert {SPAWN, TIMER, READY} <= {code for code, *_ in timeline.marks()}
+
+
+def spins(now=time.perf_counter):
+    start = now()
+    while now() - start < 0.002:
+        pass
+
+
+def spun(callback):
+    """Return how many turns of the loop are told of that took as long as the callback."""
+
+    async def main():
+        asyncio.get_running_loop().call_soon(callback)
+        await asyncio.sleep(0.01)
+
+    busy = installed().busy
+    busy.take()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
+    told = iter(array("q", busy.take()))
+    return sum(end - start >= 2_000_000 for start, end, *_ in zip(*[told] * BUSY_INTS, strict=True))
+
+
+def test_what_passes_asyncio_s_results_on_is_not_timed_and_all_else_is(timeline):
+    plumbing = types.FunctionType(spins.__code__, vars(asyncio.futures), None, spins.__defaults__)
+    assert spun(spins) == 1
+    assert spun(plumbing) == 0

@@ -121,7 +121,25 @@ soon_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
     return PyObject_Vectorcall(soon->wrapped, args, nargsf, names);
 }
 
-/* `call_soon` and its like: the callback, at place `number`, is given to `other` to run. */
+/* What asyncio passes results on with, from one future to the next: as many as three of four
+   callbacks of a hand-off, and never in anybody's way. Told by the module that it is of. */
+static bool
+is_plumbing(PyObject *callback, PyObject *other)
+{
+    if (!PyFunction_Check(callback)) {
+        return false;
+    }
+    PyObject *globals = PyFunction_GET_GLOBALS(callback);
+    for (Py_ssize_t i = 1; i < PyTuple_GET_SIZE(other); i++) {
+        if (PyTuple_GET_ITEM(other, i) == globals) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* `call_soon` and its like: the callback, at place `number`, is given to the first of `other` to run;
+   the rest of it are the globals of those that needn't be. */
 static PyObject *
 scheduled_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
@@ -129,24 +147,30 @@ scheduled_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *n
     Py_ssize_t count = PyVectorcall_NARGS(nargsf), place = (Py_ssize_t)scheduled->number;
     Py_ssize_t all = count + (names == NULL ? 0 : PyTuple_GET_SIZE(names));
     PyObject *given[16];
-    if (count <= place || all >= 16) {
+    if (count <= place || all >= 16 || is_plumbing(args[place], scheduled->other)) {
         return PyObject_Vectorcall(scheduled->wrapped, args, nargsf, names);
     }
     if (scheduled->recorder != NULL && someone_waits(scheduled->recorder)) {
         mark_ready(scheduled->variable, args[place], given_context(args, nargsf, names));
     }
     memcpy(given, args, (size_t)place * sizeof(PyObject *));
-    given[place] = scheduled->other;
+    given[place] = PyTuple_GET_ITEM(scheduled->other, 0);
     memcpy(given + place + 1, args + place, (size_t)(all - place) * sizeof(PyObject *));
     return PyObject_Vectorcall(scheduled->wrapped, given, (size_t)count + 1, names);
 }
 
+/* scheduled(wrapped, (timed, globals...), place, variable, waiting or None) */
 PyObject *
 native_scheduled(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    PyObject *wrapped, *timed, *variable, *waiting;
+    PyObject *wrapped, *other, *variable, *waiting;
     long long place;
-    if (!PyArg_ParseTuple(args, "OOLOO", &wrapped, &timed, &place, &variable, &waiting)) {
+    if (!PyArg_ParseTuple(args, "OO!LOO", &wrapped, &PyTuple_Type, &other, &place, &variable,
+                          &waiting)) {
+        return NULL;
+    }
+    if (PyTuple_GET_SIZE(other) == 0) {
+        PyErr_SetString(PyExc_TypeError, "nothing to run callbacks with");
         return NULL;
     }
     if (waiting != Py_None && !Py_IS_TYPE(waiting, &Waiting_Type)) {
@@ -155,7 +179,7 @@ native_scheduled(PyObject *Py_UNUSED(module), PyObject *args)
     }
     StandIn *made = (StandIn *)stand_in_new(scheduled_call, wrapped);
     if (made != NULL) {
-        made->other = Py_NewRef(timed);
+        made->other = Py_NewRef(other);
         made->number = place;
         made->variable = Py_NewRef(variable);
         made->recorder = waiting == Py_None ? NULL : Py_NewRef(waiting);
