@@ -35,6 +35,18 @@ apart_get(PyObject *self, PyObject *object, PyObject *Py_UNUSED(type))
     return NULL;
 }
 
+bool
+has_apart(PyObject *object, PyObject *name)
+{
+    PyObject *kind = _PyType_Lookup(Py_TYPE(object), name);
+    if (kind != NULL && Py_IS_TYPE(kind, &Apart_Type) && ((Apart *)kind)->last == object) {
+        return true;
+    }
+    PyObject *value = optional_attr(object, name);
+    Py_XDECREF(value);
+    return value != NULL;
+}
+
 /* An object is gone, of which only its weak reference is left. */
 static PyObject *
 apart_forget(PyObject *self, PyObject *reference)

@@ -2,45 +2,43 @@
 
 /* The loop's side of a hand-off: who asks for it, and what is handed to the executor. */
 
-static PyObject *func_name, *name_name, *handler, *dunder_code;
+static PyObject *func_name, *name_name, *handler;
 
 /* The function of the method that was found to be asgiref's last: of one class there is one. */
 static PyObject *known_handler;
 
 /* asgiref hands over a partial of its `thread_handler`, in every release and subclass. */
 static bool
-is_hop(PyObject *partial_type, PyObject *function)
+is_handler(PyObject *inner)
+{
+    PyObject *method = PyMethod_Check(inner) ? PyMethod_GET_FUNCTION(inner) : NULL;
+    if (method != NULL && method == known_handler) {
+        return true;
+    }
+    PyObject *name = optional_attr(inner, name_name);
+    bool found = name != NULL && PyUnicode_Check(name) && PyUnicode_Compare(name, handler) == 0;
+    Py_XDECREF(name);
+    PyErr_Clear();
+    if (found && method != NULL) {
+        Py_XSETREF(known_handler, Py_NewRef(method));
+    }
+    return found;
+}
+
+/* `func_at` is where a partial has its function. */
+static bool
+is_hop(PyObject *partial_type, Py_ssize_t func_at, PyObject *function)
 {
     if (!PyObject_TypeCheck(function, (PyTypeObject *)partial_type)) {
         return false;
     }
-    PyObject *inner = PyObject_GetAttr(function, func_name);
-    PyObject *method = inner != NULL && PyMethod_Check(inner) ? PyMethod_GET_FUNCTION(inner) : NULL;
-    bool found = method != NULL && method == known_handler;
-    if (inner != NULL && !found) {
-        PyObject *name = PyObject_GetAttr(inner, name_name);
-        found = name != NULL && PyUnicode_Check(name) && PyUnicode_Compare(name, handler) == 0;
-        Py_XDECREF(name);
-        if (found && method != NULL) {
-            Py_XSETREF(known_handler, Py_NewRef(method));
-        }
-    }
-    Py_XDECREF(inner);
-    PyErr_Clear();
-    return found;
-}
-
-/* A loop is watched once a traced request has run on it. */
-static bool
-is_watched(PyObject *loop, PyObject *attribute)
-{
-    PyObject *kept = optional_attr(loop, attribute);
-    Py_XDECREF(kept);
-    return kept != NULL;
+    PyObject *inner = *slot_of(function, func_at);
+    return inner != NULL && is_handler(inner);
 }
 
 /* `run_in_executor(loop, executor, function)`: `other` is
-   `(functools.partial, name of what a watched loop has, run_hop, recorder, log, limit)`. */
+   `(functools.partial, name of what a watched loop has, run_hop, recorder, log, limit)`. A loop is
+   watched once a traced request has run on it. */
 PyObject *
 executed_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
@@ -48,8 +46,8 @@ executed_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *na
     Marks *marks = current_marks(run->variable);
     int64_t hop = -1;
     if (marks != NULL && names == NULL && PyVectorcall_NARGS(nargsf) == 3 &&
-        is_hop(PyTuple_GET_ITEM(run->other, 0), args[2]) &&
-        is_watched(args[0], PyTuple_GET_ITEM(run->other, 1))) {
+        is_hop(PyTuple_GET_ITEM(run->other, 0), (Py_ssize_t)run->number, args[2]) &&
+        has_apart(args[0], PyTuple_GET_ITEM(run->other, 1))) {
         hop = ++marks->ids;
     }
     if (hop < 0) {
@@ -84,160 +82,36 @@ native_executed(PyObject *Py_UNUSED(module), PyObject *args)
                         "not (a type, a name, a function, a recorder, its log, a limit)");
         return NULL;
     }
+    Py_ssize_t func_at = offset_of(PyTuple_GET_ITEM(other, 0), "func");
+    if (func_at < 0) {
+        PyErr_SetString(PyExc_TypeError, "a partial of another shape");
+        return NULL;
+    }
     StandIn *made = (StandIn *)stand_in_new(executed_call, wrapped);
     if (made != NULL) {
         made->variable = Py_NewRef(variable);
         made->other = Py_NewRef(other);
+        made->number = func_at;
     }
     return (PyObject *)made;
 }
 
-enum { SITES = 256 };
-
-static inline size_t
-place_for(const void *one, const void *other)
-{
-    uintptr_t mixed = ((uintptr_t)one >> 4) * 31 + ((uintptr_t)other >> 4);
-    return (mixed ^ mixed >> 8) % SITES;
-}
-
-/* Code that was found to be none of ours: told by its address, which is its own while held here. */
-static PyCodeObject *strangers[SITES];
-
-/* Borrowed: True for code of ours, False for others', NULL where nobody has said yet. */
-static PyObject *
-is_own(PyObject *ours, PyCodeObject *code)
-{
-    PyCodeObject **place = &strangers[place_for(code, NULL)];
-    if (*place == code) {
-        return Py_False;
-    }
-    PyObject *number = PyLong_FromVoidPtr(code);
-    PyObject *own = number == NULL ? NULL : PyDict_GetItemWithError(ours, number);
-    Py_XDECREF(number);
-    if (own == Py_False) {
-        Py_XSETREF(*place, (PyCodeObject *)Py_NewRef(code));
-    }
-    return own;
-}
-
-/* A new reference to the code of the nearest frame that is none of ours; NULL where unknown. */
-static PyCodeObject *
-asker(PyObject *ours)
-{
-    PyFrameObject *frame = PyThreadState_GetFrame(PyThreadState_Get());
-    while (frame != NULL) {
-        PyCodeObject *code = PyFrame_GetCode(frame);
-        PyObject *own = is_own(ours, code);
-        PyFrameObject *back = own == Py_True ? PyFrame_GetBack(frame) : NULL;
-        Py_DECREF(frame);
-        if (own == Py_False) {
-            return code;
-        }
-        Py_DECREF(code);
-        frame = back;
-    }
-    return NULL;
-}
-
-/* Sites found lately, by the code that asks and what runs there: told by their addresses, which are
-   theirs for as long as they are held here. All are of one table, `sites_of`. */
-typedef struct {
-    PyCodeObject *code;
-    PyObject *what;
-    PyObject *number;
-} Site;
-
-static Site sites[SITES];
-static PyObject *sites_of;
-
-static void
-keep_site(PyObject *known, PyCodeObject *code, PyObject *what, PyObject *number)
-{
-    if (known != sites_of) {
-        for (int i = 0; i < SITES; i++) {
-            Py_CLEAR(sites[i].code);
-            Py_CLEAR(sites[i].what);
-            Py_CLEAR(sites[i].number);
-        }
-        Py_XSETREF(sites_of, Py_NewRef(known));
-    }
-    Site *site = &sites[place_for(code, what)];
-    Py_CLEAR(site->code); /* first and last: no one meets half of a site while others go */
-    Py_XSETREF(site->what, Py_NewRef(what));
-    Py_XSETREF(site->number, Py_NewRef(number));
-    Py_XSETREF(site->code, (PyCodeObject *)Py_NewRef(code));
-}
-
-/* A new reference, or NULL and no error: what the table has, asked as Python does. */
-static PyObject *
-looked_up(PyObject *known, PyCodeObject *code, PyObject *what, bool named)
-{
-    PyObject *ran = named ? Py_NewRef(what) : PyLong_FromVoidPtr(what);
-    PyObject *number = PyLong_FromVoidPtr(code);
-    PyObject *key = ran == NULL || number == NULL ? NULL : PyTuple_Pack(2, number, ran);
-    PyObject *found = key == NULL ? NULL : PyDict_GetItemWithError(known, key);
-    Py_XINCREF(found);
-    PyErr_Clear();
-    Py_XDECREF(key);
-    Py_XDECREF(number);
-    Py_XDECREF(ran);
-    return found;
-}
-
-/* What `tracer.sites` has for a hand-off of a function: a new reference, or NULL and no error. */
-PyObject *
-known_site(PyObject *known, PyObject *ours, PyObject *function, PyObject *name_attribute)
-{
-    PyObject *what = optional_attr(function, name_attribute);
-    bool named = what != NULL;
-    if (!named) {
-        what = optional_attr(function, dunder_code);
-    }
-    PyCodeObject *code = what == NULL ? NULL : asker(ours);
-    PyObject *found = NULL;
-    if (code != NULL) {
-        Site *site = &sites[place_for(code, what)];
-        if (known == sites_of && site->code == code && site->what == what) {
-            found = Py_NewRef(site->number);
-        }
-        else if ((found = looked_up(known, code, what, named)) != NULL) {
-            keep_site(known, code, what, found);
-        }
-    }
-    Py_XDECREF(code);
-    Py_XDECREF(what);
-    return found;
-}
-
-/* site(known, ours, function, name_attribute): the same, or None. */
-PyObject *
-native_site(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
-{
-    if (count != 4 || !PyDict_Check(args[0]) || !PyDict_Check(args[1])) {
-        PyErr_SetString(PyExc_TypeError, "site(known, ours, function, name_attribute)");
-        return NULL;
-    }
-    PyObject *found = known_site(args[0], args[1], args[2], args[3]);
-    return found == NULL ? Py_NewRef(Py_None) : found;
-}
-
-/* The number of the site; `other` is `(known, ours, name_attribute, ask)`. No error is left. */
+/* The number of the site; `other` is `(known, ours, ask)`. No error is left. */
 static int64_t
 site_number(PyObject *other, PyObject *instance)
 {
-    PyObject *function = optional_attr(instance, func_name), *site = NULL;
-    if (function != NULL) {
-        site = known_site(PyTuple_GET_ITEM(other, 0), PyTuple_GET_ITEM(other, 1), function,
-                          PyTuple_GET_ITEM(other, 2));
-        if (site == NULL) {
-            site = PyObject_CallOneArg(PyTuple_GET_ITEM(other, 3), function);
-        }
+    PyObject *function = optional_attr(instance, func_name);
+    if (function == NULL) {
+        return 0;
     }
-    int64_t number = site == NULL ? 0 : PyLong_AsLongLong(site);
-    PyErr_Clear();
-    Py_XDECREF(site);
-    Py_XDECREF(function);
+    int64_t number = site_of(PyTuple_GET_ITEM(other, 0), PyTuple_GET_ITEM(other, 1), function);
+    if (number < 0) {
+        PyObject *site = PyObject_CallOneArg(PyTuple_GET_ITEM(other, 2), function);
+        number = site == NULL ? 0 : PyLong_AsLongLong(site);
+        PyErr_Clear();
+        Py_XDECREF(site);
+    }
+    Py_DECREF(function);
     return number < 0 ? 0 : number;
 }
 
@@ -252,7 +126,7 @@ asked_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names
     return with_marks(call, marks, HOP, HOP_END, site);
 }
 
-/* asked(__call__, variable, (known, ours, name_attribute, ask)) */
+/* asked(__call__, variable, (known, ours, ask)) */
 PyObject *
 native_asked(PyObject *Py_UNUSED(module), PyObject *args)
 {
@@ -260,9 +134,9 @@ native_asked(PyObject *Py_UNUSED(module), PyObject *args)
     if (!PyArg_ParseTuple(args, "OOO!", &wrapped, &variable, &PyTuple_Type, &other)) {
         return NULL;
     }
-    if (PyTuple_GET_SIZE(other) != 4 || !PyDict_Check(PyTuple_GET_ITEM(other, 0)) ||
+    if (PyTuple_GET_SIZE(other) != 3 || !PyDict_Check(PyTuple_GET_ITEM(other, 0)) ||
         !PyDict_Check(PyTuple_GET_ITEM(other, 1))) {
-        PyErr_SetString(PyExc_TypeError, "not (known, ours, name_attribute, ask)");
+        PyErr_SetString(PyExc_TypeError, "not (known, ours, ask)");
         return NULL;
     }
     StandIn *made = (StandIn *)stand_in_new(asked_call, wrapped);
@@ -279,6 +153,5 @@ asks_prepare(void)
     func_name = PyUnicode_InternFromString("func");
     name_name = PyUnicode_InternFromString("__name__");
     handler = PyUnicode_InternFromString("thread_handler");
-    dunder_code = PyUnicode_InternFromString("__code__");
-    return func_name && name_name && handler && dunder_code;
+    return func_name && name_name && handler;
 }

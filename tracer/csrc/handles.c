@@ -126,8 +126,7 @@ run_handle(StandIn *turn, PyObject *handle, PyObject *callback, int64_t start, P
     return result;
 }
 
-/* Where a type keeps what one of its slots holds; -1 where it has no such slot. */
-static Py_ssize_t
+Py_ssize_t
 offset_of(PyObject *type, const char *name)
 {
     PyObject *found = PyObject_GetAttrString(type, name);

@@ -133,6 +133,29 @@ is_marks_of_any(PyObject *object)
     return true;
 }
 
+int64_t
+now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+Marks *
+current_marks(PyObject *variable)
+{
+    PyObject *found = NULL;
+    if (PyContextVar_Get(variable, NULL, &found) < 0) {
+        PyErr_Clear();
+        return NULL;
+    }
+    if (is_marks(found)) {
+        return (Marks *)found;
+    }
+    Py_XDECREF(found);
+    return NULL;
+}
+
 void
 marks_push(Marks *marks, int64_t code, int64_t instant, int64_t thread, int64_t value)
 {

@@ -169,9 +169,10 @@ PyInit__native(void)
     if (module == NULL) {
         return NULL;
     }
-    if (process_prepare() && busy_prepare() && handles_prepare() && asks_prepare() && awaited_prepare() &&
-        steps_prepare() && turns_prepare() && hops_prepare() && views_prepare() &&
-        service_prepare() && gunicorn_prepare() && root_prepare() && uvicorn_prepare() &&
+    if (process_prepare() && busy_prepare() && handles_prepare() && asks_prepare() &&
+        sites_prepare() && awaited_prepare() && steps_prepare() && turns_prepare() &&
+        hops_prepare() && views_prepare() && service_prepare() && gunicorn_prepare() &&
+        root_prepare() && uvicorn_prepare() &&
         stand_in_prepare() && register_type(module, "Marks", &Marks_Type) &&
         register_type(module, "Log", &Log_Type) &&
         register_type(module, "RingMemory", &RingMemory_Type) &&

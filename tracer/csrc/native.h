@@ -116,10 +116,21 @@ typedef struct {
     PyObject *known[KNOWN]; /* what its function has for some names, as asked before */
     PyObject *weakrefs;
     PyObject *name; /* of the site that hands it over, where it was given one */
-    PyTypeObject *handles; /* whose slots are where the next three say, or NULL */
-    int32_t callback_at;
-    int32_t context_at;
-    int32_t args_at;
+    union {
+        PyTypeObject *handles; /* a turn's: whose slots are where the next three say, or NULL */
+        PyCodeObject *asker;   /* of others': who asked last to hand it over, or NULL */
+    };
+    union {
+        struct {
+            int32_t callback_at;
+            int32_t context_at;
+            int32_t args_at;
+        };
+        struct {
+            uint32_t sites; /* which table has that site */
+            uint32_t site;
+        };
+    };
     char says_wrapped; /* whether it has its function for `__wrapped__` */
 } StandIn;
 
@@ -209,13 +220,8 @@ extern PyTypeObject Waiting_Type;
 extern PyTypeObject Steps_Type;
 extern PyTypeObject RingMemory_Type;
 
-static inline int64_t
-now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
+/* These and their like are asked for everywhere: each is there once, where the cache has it. */
+int64_t now_ns(void);
 
 static inline int64_t
 this_thread(void)
@@ -272,81 +278,27 @@ void marks_now(Marks *marks, int64_t code, int64_t value);
 /* What `tracer.sites` gives a function a name by. */
 extern PyObject *name_attribute;
 
-/* What is asked in its stead for an attribute that it hasn't itself: both kinds would make an
-   exception of that, which is dear. */
-static inline PyObject *
-asked_instead(PyObject *object, PyObject *name)
-{
-    while (object != NULL) {
-        PyObject *next = NULL;
-        if (PyMethod_Check(object)) {
-            next = PyMethod_GET_FUNCTION(object);
-        }
-        else if (Py_IS_TYPE(object, &StandIn_Type)) {
-            StandIn *made = (StandIn *)object;
-            bool has = (made->dict != NULL && PyDict_Contains(made->dict, name)) ||
-                       (made->name != NULL && name == name_attribute);
-            next = has ? NULL : made->wrapped;
-        }
-        if (next == NULL || _PyType_Lookup(Py_TYPE(object), name) != NULL) {
-            break;
-        }
-        object = next;
-    }
-    return object;
-}
-
 /* A new reference to an attribute, or NULL without an error: not having one costs no exception. */
-static inline PyObject *
-optional_attr(PyObject *object, PyObject *name)
-{
-    PyObject *found = NULL;
-    object = asked_instead(object, name);
-#if PY_VERSION_HEX >= 0x030D0000
-    int state = PyObject_GetOptionalAttr(object, name, &found);
-#else
-    int state = _PyObject_LookupAttr(object, name, &found);
-#endif
-    if (state < 0) {
-        PyErr_Clear();
-    }
-    return found;
-}
+PyObject *optional_attr(PyObject *object, PyObject *name);
 
 /* What an object has for an attribute, or what `wrapped` has: without an error on the way, since
    asgiref and `inspect` ask every callable for what none of them has. */
-static inline PyObject *
-attr_or_wrapped(PyObject *object, PyObject *name, PyObject *wrapped)
-{
-    PyObject *found = _PyObject_GenericGetAttrWithDict(object, name, NULL, 1);
-    if (found == NULL && !PyErr_Occurred()) {
-        found = wrapped != NULL ? PyObject_GetAttr(wrapped, name)
-                                : PyObject_GenericGetAttr(object, name);
-    }
-    return found;
-}
+PyObject *attr_or_wrapped(PyObject *object, PyObject *name, PyObject *wrapped);
 
 /* A new reference to the timeline that a context variable holds, or NULL; sets no error. */
-static inline Marks *
-current_marks(PyObject *variable)
-{
-    PyObject *found = NULL;
-    if (PyContextVar_Get(variable, NULL, &found) < 0) {
-        PyErr_Clear();
-        return NULL;
-    }
-    if (is_marks(found)) {
-        return (Marks *)found;
-    }
-    Py_XDECREF(found);
-    return NULL;
-}
+Marks *current_marks(PyObject *variable);
 
 static inline PyObject **
 slot_of(PyObject *object, Py_ssize_t offset)
 {
     return (PyObject **)((char *)object + offset);
 }
+
+/* Where a type keeps what one of its slots holds; -1 where it has no such slot. */
+Py_ssize_t offset_of(PyObject *type, const char *name);
+
+/* Whether an object has an attribute that may be kept apart from it. */
+bool has_apart(PyObject *object, PyObject *name);
 
 /* Log what this thread did for a request; False where that isn't told by a glance. */
 bool log_busy(Log *log, Marks *marks, int64_t start, int64_t end);
@@ -378,7 +330,10 @@ PyObject *native_executed(PyObject *module, PyObject *args);
 PyObject *with_marks(PyObject *call, Marks *marks, int64_t begin, int64_t end, int64_t number);
 PyObject *native_waits(PyObject *module, PyObject *args);
 PyObject *native_asked(PyObject *module, PyObject *args);
-PyObject *known_site(PyObject *known, PyObject *ours, PyObject *function, PyObject *name_attribute);
+
+/* What `tracer.sites` has for a hand-off of a function that is asked for right now; -1 for nothing,
+   without an error. */
+int64_t site_of(PyObject *known, PyObject *ours, PyObject *function);
 PyObject *native_site(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *stand_in_new(vectorcallfunc call, PyObject *wrapped);
 
@@ -413,6 +368,7 @@ bool busy_prepare(void);
 bool handles_prepare(void);
 bool turns_prepare(void);
 bool asks_prepare(void);
+bool sites_prepare(void);
 bool awaited_prepare(void);
 bool hops_prepare(void);
 bool steps_prepare(void);

@@ -357,6 +357,7 @@ stand_in_setattro(PyObject *self, PyObject *name, PyObject *value)
     StandIn *made = (StandIn *)self;
     if (name == name_attribute) {
         Py_XSETREF(made->name, Py_XNewRef(value));
+        made->sites = made->log == NULL ? 0 : made->sites;
         return 0;
     }
     if (name == wrapped_name) {
