@@ -20,6 +20,16 @@ typedef struct {
 
 static PyObject *throw_word, *close_word, *qualname_word;
 
+void
+mark_end(Marks *marks, int64_t end, int64_t number)
+{
+    if (end == HOP_END) {
+        marks->handing = 0;
+        number = 0;
+    }
+    marks_now(marks, end, number);
+}
+
 static void
 awaited_begins(Awaited *awaited)
 {
@@ -37,13 +47,9 @@ awaited_ends(Awaited *awaited)
 {
     if (awaited->begun && !awaited->ended) {
         awaited->ended = 1;
-        if (!awaited->end) {
-            return;
+        if (awaited->end) {
+            mark_end((Marks *)awaited->timeline, awaited->end, awaited->number);
         }
-        if (awaited->end == HOP_END) {
-            ((Marks *)awaited->timeline)->handing = 0;
-        }
-        marks_now((Marks *)awaited->timeline, awaited->end, awaited->end == HOP_END ? 0 : awaited->number);
     }
 }
 
@@ -300,13 +306,37 @@ awaited_new(Marks *marks, int64_t begin, int64_t end, int64_t number)
     return awaited;
 }
 
-/* A coroutine with its marks; steals both, and gives it bare where there are none to make. */
+/* What is awaited in a scope that has begun; steals both. */
+static PyObject *
+in_scope(PyObject *call, Marks *marks, int64_t end, int64_t number)
+{
+    if (call != NULL && PyCoro_CheckExact(call) && ends_with(call, marks, end, number)) {
+        Py_DECREF(marks);
+        return call;
+    }
+    call = iterator_of(call);
+    Awaited *awaited = call == NULL ? NULL : awaited_new((Marks *)Py_NewRef(marks), 0, end, number);
+    if (awaited == NULL) {
+        mark_end(marks, end, number);
+        Py_DECREF(marks);
+        return call;
+    }
+    Py_DECREF(marks);
+    awaited->begun = 1;
+    awaited->call = call;
+    return (PyObject *)awaited;
+}
+
 PyObject *
 with_marks(PyObject *call, Marks *marks, int64_t begin, int64_t end, int64_t number)
 {
     if (call == NULL || marks == NULL) {
         Py_XDECREF(marks);
         return call;
+    }
+    if (is_awaited_at_once()) {
+        marks_now(marks, begin, number);
+        return in_scope(call, marks, end, number);
     }
     Awaited *awaited = awaited_new(marks, begin, end, number);
     if (awaited == NULL) {
@@ -334,8 +364,8 @@ call_later(Awaited *awaited, PyObject *wrapped, PyObject *const *args, Py_ssize_
     return fits;
 }
 
-/* What gives something to await: called when it is awaited, unless to call it is but to make a
-   coroutine, which runs nothing yet. */
+/* What gives something to await: called when it is awaited, which may be at once, unless to call it
+   is but to make a coroutine, which runs nothing yet. */
 static PyObject *
 waits_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
@@ -347,6 +377,11 @@ waits_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names
     if (marks == NULL || scope->limit) {
         PyObject *call = PyObject_Vectorcall(scope->wrapped, args, nargsf, names);
         return with_marks(call, marks, ENTER, EXIT, scope->number);
+    }
+    if (is_awaited_at_once()) {
+        marks_now(marks, ENTER, scope->number);
+        PyObject *call = PyObject_Vectorcall(scope->wrapped, args, nargsf, names);
+        return in_scope(call, marks, EXIT, scope->number);
     }
     Awaited *awaited = awaited_new(marks, ENTER, EXIT, scope->number);
     if (awaited == NULL ||

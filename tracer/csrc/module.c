@@ -170,9 +170,9 @@ PyInit__native(void)
         return NULL;
     }
     if (process_prepare() && busy_prepare() && handles_prepare() && asks_prepare() &&
-        sites_prepare() && awaited_prepare() && steps_prepare() && turns_prepare() &&
-        hops_prepare() && views_prepare() && service_prepare() && gunicorn_prepare() &&
-        root_prepare() && uvicorn_prepare() &&
+        sites_prepare() && awaited_prepare() && atonce_prepare() && steps_prepare() &&
+        turns_prepare() && hops_prepare() && views_prepare() && service_prepare() &&
+        gunicorn_prepare() && root_prepare() && uvicorn_prepare() &&
         stand_in_prepare() && register_type(module, "Marks", &Marks_Type) &&
         register_type(module, "Log", &Log_Type) &&
         register_type(module, "RingMemory", &RingMemory_Type) &&

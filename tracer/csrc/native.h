@@ -327,6 +327,22 @@ PyObject *native_closed(PyObject *module, PyObject *const *args, Py_ssize_t coun
 PyObject *native_frame_layout(PyObject *module, PyObject *args);
 PyObject *native_ring_layout(PyObject *module, PyObject *args);
 PyObject *native_executed(PyObject *module, PyObject *args);
+
+/* The frame of the Python code that has called us, without an object for it; or NULL. */
+#if PY_VERSION_HEX >= 0x030D0000
+#define calling_frame() (PyThreadState_Get()->current_frame)
+#elif PY_VERSION_HEX >= 0x030C0000
+#define calling_frame() (PyThreadState_Get()->cframe->current_frame)
+#endif
+
+/* Whether who calls us awaits what it is given with its next instruction. */
+bool is_awaited_at_once(void);
+
+/* Have the end of a coroutine marked; false where that can't be. */
+bool ends_with(PyObject *coroutine, Marks *marks, int64_t end, int64_t number);
+void mark_end(Marks *marks, int64_t end, int64_t number);
+
+/* A coroutine with its marks; steals both, and gives it bare where there are none to make. */
 PyObject *with_marks(PyObject *call, Marks *marks, int64_t begin, int64_t end, int64_t number);
 PyObject *native_waits(PyObject *module, PyObject *args);
 PyObject *native_asked(PyObject *module, PyObject *args);
@@ -370,6 +386,7 @@ bool turns_prepare(void);
 bool asks_prepare(void);
 bool sites_prepare(void);
 bool awaited_prepare(void);
+bool atonce_prepare(void);
 bool hops_prepare(void);
 bool steps_prepare(void);
 bool views_prepare(void);

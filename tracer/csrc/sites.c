@@ -57,11 +57,7 @@ static PyCodeObject *
 calling_code(void)
 {
 #if PY_VERSION_HEX >= 0x030C0000
-#if PY_VERSION_HEX >= 0x030D0000
-    struct _PyInterpreterFrame *frame = PyThreadState_Get()->current_frame;
-#else
-    struct _PyInterpreterFrame *frame = PyThreadState_Get()->cframe->current_frame;
-#endif
+    struct _PyInterpreterFrame *frame = calling_frame();
     PyObject *code = frame == NULL ? NULL : PyUnstable_InterpreterFrame_GetCode(frame);
 #else
     PyFrameObject *frame = PyThreadState_GetFrame(PyThreadState_Get());
