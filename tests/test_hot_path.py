@@ -1,7 +1,9 @@
-"""A request of which nothing has to be found out runs as good as no Python of ours."""
+"""A request of which nothing has to be found out runs as good as no Python of ours, and the
+interpreter runs the rest as quickly as it has learnt to."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -57,18 +59,24 @@ SLOW = {
 """What turns of the loop that took long are looked into with: on a busy machine any does."""
 
 
-def called(interface, tmp_path, **more):
+def run(program, interface, recording=None, **more):
     root = Path(__file__).parents[1]
     environment = {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "demo_site.settings",
         "PYTHONPATH": str(root),
     }
-    command = [sys.executable, "-c", PROGRAM, interface, str(REQUESTS)]
-    with open_session(tmp_path / f"{len(more)}.tracer") as session:  # whose agent reads the ring
-        environment = {**session.environment(environment), **more}
+    command = [sys.executable, "-c", program, interface, str(REQUESTS)]
+    with contextlib.ExitStack() as stack:
+        if recording is not None:
+            session = stack.enter_context(open_session(recording))  # whose agent reads the ring
+            environment = {**session.environment(environment), **more}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
+
+
+def called(interface, tmp_path, **more):
+    return run(PROGRAM, interface, tmp_path / f"{len(more)}.tracer", **more)
 
 
 def often(found):
@@ -86,3 +94,37 @@ def test_under_asgi_it_runs_what_follows_tasks_only(tmp_path):
     found = called("asgi", tmp_path)
     assert "create_task.<locals>.create_task" in found, "nothing was seen"
     assert often(found) <= TASKS | SLOW
+
+
+SITES = """
+import dis, gc, json, sys, types
+from benchmarks.hosts import HOSTS
+host = HOSTS[sys.argv[1]]()
+for _ in range(int(sys.argv[2])):
+    host.request()
+code = [one.__code__ for one in gc.get_objects() if type(one) is types.FunctionType]
+quick, seen = [], set()
+served_by = ("django", "rest_framework", "asgiref", "gunicorn", "uvicorn")
+while code:
+    one = code.pop()
+    package = one.co_filename.rpartition("site-packages/")[2].partition("/")[0]
+    if id(one) in seen or package not in served_by:
+        continue
+    seen.add(id(one))
+    code += [inner for inner in one.co_consts if isinstance(inner, types.CodeType)]
+    for found in dis.get_instructions(one, adaptive=True):
+        kind, _, how = found.opname.partition("LOAD_ATTR_")
+        if not kind and how not in ("", "ADAPTIVE", "WITH_HINT"):
+            quick.append((one.co_filename, one.co_qualname, found.offset, found.argval))
+print(json.dumps(quick))
+"""
+
+
+@pytest.mark.parametrize("interface", ["wsgi", "asgi"])
+def test_attributes_that_the_interpreter_has_learnt_to_find_it_finds_when_traced(
+    interface, tmp_path
+):
+    traced = {tuple(site) for site in run(SITES, interface, tmp_path / "on.tracer")}
+    untraced = {tuple(site) for site in run(SITES, interface)}
+    assert len(untraced) > 500
+    assert not untraced - traced
