@@ -163,3 +163,17 @@ def test_calls_of_one_line_are_told_apart(timeline):
 
     assert asyncio.run(main()) == (7, 7)
     assert told(timeline) == [(ENTER, INNER), (EXIT, INNER)] * 2
+
+
+def test_of_more_calls_than_are_remembered_each_is_known(timeline):
+    many = 1_000
+    lines = "\n".join(
+        f"    total += await inner(); kept = inner(); total += await kept  # {n}"
+        for n in range(many // 2)
+    )
+    namespace = {"inner": inner}
+    text = f"async def main():\n    total = 0\n{lines}\n    return total"
+    exec(text, namespace)  # noqa: S102 - nobody writes that many calls
+    for _ in range(2):
+        assert asyncio.run(namespace["main"]()) == 7 * many
+    assert told(timeline) == [(ENTER, INNER), (EXIT, INNER)] * 2 * many

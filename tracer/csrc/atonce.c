@@ -56,24 +56,41 @@ awaits_next(PyCodeObject *code, int at)
     return awaits;
 }
 
+static bool
+is_of(const Place *place, PyObject *code, int at)
+{
+    return (PyObject *)place->code == code && place->at == at;
+}
+
+/* Each call may be at either of two places: the one that was found out about last is at the first. */
+static Place *
+place_of(PyObject *code, int at)
+{
+    size_t first = (((uintptr_t)code >> 4) + (uintptr_t)at) % PLACES;
+    Place *place = &places[first], *beside = &places[first ^ 1];
+    if (is_of(place, code, at)) {
+        return place;
+    }
+    if (!is_of(beside, code, at)) {
+        bool awaited = awaits_next((PyCodeObject *)code, at);
+        PyCodeObject *forgotten = beside->code;
+        *beside = *place;
+        *place = (Place){(PyCodeObject *)Py_NewRef(code), at, awaited};
+        Py_XDECREF(forgotten);
+        return place;
+    }
+    return beside;
+}
+
 bool
 is_awaited_at_once(void)
 {
     struct _PyInterpreterFrame *frame = calling_frame();
     PyObject *code = frame == NULL ? NULL : PyUnstable_InterpreterFrame_GetCode(frame);
-    if (code == NULL || !PyCode_Check(code)) {
-        Py_XDECREF(code);
-        return false;
-    }
-    int at = PyUnstable_InterpreterFrame_GetLasti(frame);
-    Place *place = &places[(((uintptr_t)code >> 4) + (uintptr_t)at) % PLACES];
-    if ((PyObject *)place->code != code || place->at != at) {
-        place->awaited = awaits_next((PyCodeObject *)code, at);
-        place->at = at;
-        Py_XSETREF(place->code, (PyCodeObject *)Py_NewRef(code));
-    }
-    Py_DECREF(code);
-    return place->awaited;
+    bool known = code != NULL && PyCode_Check(code);
+    bool awaited = known && place_of(code, PyUnstable_InterpreterFrame_GetLasti(frame))->awaited;
+    Py_XDECREF(code);
+    return awaited;
 }
 
 #else
