@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tracer.recorder import CURRENT
+from tracer.timeline import Timeline
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
@@ -12,3 +15,12 @@ def pytest_runtest_setup(item):
             for one in several:
                 if one.scope == "module":
                     one.finish(item._request)
+
+
+@pytest.fixture
+def timeline():
+    """Be in a request."""
+    made = Timeline(1, 0, 0, 0)
+    token = CURRENT.set(made)
+    yield made
+    CURRENT.reset(token)

@@ -12,21 +12,13 @@ import pytest
 from tracer import scopes
 from tracer.accelerator import native
 from tracer.recorder import CURRENT
-from tracer.timeline import ENTER, EXIT, Timeline
+from tracer.timeline import ENTER, EXIT
 
 pytestmark = pytest.mark.skipif(
     native is None or sys.version_info < (3, 12),
     reason="without C, or frames that can be asked, something stands between",
 )
 OUTER, INNER = 1, 2
-
-
-@pytest.fixture
-def timeline():
-    made = Timeline(1, 0, 0, 0)
-    token = CURRENT.set(made)
-    yield made
-    CURRENT.reset(token)
 
 
 def told(timeline):

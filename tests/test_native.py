@@ -22,7 +22,7 @@ from tracer.accelerator import PURE, native
 from tracer.frames import decode_occupancy
 from tracer.recorder import CURRENT
 from tracer.scopes import enter, leave, mark, mark_at, scoped
-from tracer.timeline import ENTER, EXIT, SUBMIT, Timeline
+from tracer.timeline import ENTER, EXIT, SUBMIT
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 BOTH = [marks.PureMarks] if native is None else [marks.PureMarks, native.Marks]
@@ -36,14 +36,6 @@ def greet(name, *, loud=False):
 
 greet_in_scope = scoped(greet, 3)
 greet_in_scope.__qualname__ = "greet_in_scope"
-
-
-@pytest.fixture
-def timeline():
-    made = Timeline(1, 0, 0, 0)
-    token = CURRENT.set(made)
-    yield made
-    CURRENT.reset(token)
 
 
 @pytest.mark.skipif("TRACER_PURE" in os.environ, reason="switched off")

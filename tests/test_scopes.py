@@ -29,14 +29,6 @@ def function(request):
     return request
 
 
-@pytest.fixture
-def timeline():
-    made = Timeline(1, 0, 0, 0)
-    token = CURRENT.set(made)
-    yield made
-    CURRENT.reset(token)
-
-
 def codes(timeline):
     return [(code, value) for code, _, _, value in timeline.marks()]
 

@@ -5,21 +5,9 @@ from __future__ import annotations
 import sys
 import time
 
-import pytest
-
 from tracer import stacks
-from tracer.recorder import CURRENT
 from tracer.stackframes import SAMPLED
 from tracer.stacks import Capture
-from tracer.timeline import Timeline
-
-
-@pytest.fixture
-def timeline():
-    made = Timeline(1, 0, 0, 0)
-    token = CURRENT.set(made)
-    yield made
-    CURRENT.reset(token)
 
 
 def deep(levels, then):

@@ -13,8 +13,7 @@ from asgiref.sync import iscoroutinefunction
 from tracer import sites, tracks
 from tracer.accelerator import native
 from tracer.probes import asgiref
-from tracer.recorder import CURRENT
-from tracer.timeline import DONE, HOP, HOP_END, STEP, YIELD, Timeline
+from tracer.timeline import DONE, HOP, HOP_END, STEP, YIELD
 
 
 class Names:
@@ -51,14 +50,6 @@ def asker(request, monkeypatch):
     Asker.original = Asker.__call__
     Asker.__call__ = asgiref._sync_to_async(Asker.names, Asker.__call__)
     return Asker
-
-
-@pytest.fixture
-def timeline():
-    made = Timeline(1, 0, 0, 0)
-    token = CURRENT.set(made)
-    yield made
-    CURRENT.reset(token)
 
 
 def codes(timeline):

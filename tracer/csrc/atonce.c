@@ -4,7 +4,7 @@
    and ends where it is destroyed, which `await` does as soon as it has ended. Whatever stands between
    a coroutine and who awaits it is gone through again each time that the task goes on, by C instead
    of by the interpreter's loop, and makes an exception of what it returns: with nine around each
-   hand-off a quarter of what tracing cost. */
+   hand-off a quarter of the instructions that tracing added. */
 
 #if PY_VERSION_HEX >= 0x030C0000
 
