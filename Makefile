@@ -82,11 +82,11 @@ venv:
 		echo "make: setting up $(VENV) with $$("$$chosen" --version)"; \
 		"$$chosen" -m venv $(VENV); \
 	fi; \
-	wanted() { echo "# $(CURDIR)"; cat pyproject.toml setup.py tracer/csrc/*; }; \
+	wanted() { echo "# $(CURDIR)"; cat pyproject.toml setup.py tracer/runtime/native/*; }; \
 	if ! wanted | cmp -s - $(STAMP); then \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'; \
 		wanted > $(STAMP); \
 	fi
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info tracer/*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info tracer/model/*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis

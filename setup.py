@@ -7,12 +7,12 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 
-SOURCES = Path("tracer", "csrc")
+SOURCES = Path("tracer", "runtime", "native")
 
 setup(
     ext_modules=[
         Extension(
-            "tracer._native",
+            "tracer.model._native",
             sources=sorted(str(path) for path in SOURCES.glob("*.c")),
             depends=sorted(str(path) for path in SOURCES.glob("*.h")),
             extra_compile_args=[

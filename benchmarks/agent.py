@@ -21,7 +21,7 @@ from benchmarks.replicate import Captured, read
 from benchmarks.variants import RING_DIRECTORY
 from tracer.agent.conversation import ask
 from tracer.agent.session import Session, open_session
-from tracer.ring import CAPACITY, RingWriter
+from tracer.ring.writer import CAPACITY, RingWriter
 
 if TYPE_CHECKING:
     from benchmarks.options import Options

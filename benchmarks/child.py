@@ -29,7 +29,7 @@ def die_with_parent() -> None:
 def accelerated() -> bool | None:
     """Say whether the tracer of this process runs its C accelerator; None where it has none."""
     try:
-        found = importlib.import_module("tracer.accelerator").native
+        found = importlib.import_module("tracer.model.native").native
     except (ImportError, AttributeError):
         return None
     return found is not None
@@ -55,7 +55,11 @@ def main(arguments: list[str]) -> None:
     host = HOSTS[arguments[0]]()
     host.request()
     answer(
-        {"ready": True, "traced": "tracer.recorder" in sys.modules, "accelerated": accelerated()}
+        {
+            "ready": True,
+            "traced": "tracer.runtime.recorder" in sys.modules,
+            "accelerated": accelerated(),
+        }
     )
     spent = process_time_ns()
     for line in sys.stdin:

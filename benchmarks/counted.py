@@ -23,7 +23,7 @@ _SLOWER = 100
 def at_this_pace() -> None:
     """Have what counts as long be as many times as long as all is under valgrind."""
     if RING_DIRECTORY in os.environ:
-        from tracer import recorder  # noqa: PLC0415 - only where it is there, and before its probes
+        from tracer.runtime import recorder  # noqa: PLC0415 - only where it is there, and before its probes
 
         recorder.LONG_NS *= _SLOWER
         recorder.OCCUPANCY_FLOOR_NS *= _SLOWER

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from benchmarks.agent import INTERFACE, capture
 from benchmarks.machine import ROOT, cores, pinned
-from tracer.analysis.span_levels import LEVELS
+from tracer.analysis.spans.span_levels import LEVELS
 from tracer.export import messages
 
 if TYPE_CHECKING:

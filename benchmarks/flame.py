@@ -19,9 +19,9 @@ from benchmarks.machine import ROOT, cores, pinned
 from benchmarks.sockets import SERVERS, TARGET
 from benchmarks.stats import ratio
 from tracer.agent.session import open_session
-from tracer.experiment.load import LoadPlan, run_load
-from tracer.experiment.servers import Server
-from tracer.sinks.recording import Recording
+from tracer.compare.load import LoadPlan, run_load
+from tracer.compare.servers import Server
+from tracer.recording.recording import Recording
 
 ROUNDS: Final = 15
 SECONDS: Final = 1.0

@@ -18,7 +18,7 @@ from benchmarks.capture import Keeper
 from benchmarks.stats import ratio
 
 if TYPE_CHECKING:
-    from tracer.recorder import Recorder
+    from tracer.runtime.recorder import Recorder
 
 REQUESTS: Final = 6_000
 _ROUNDS: Final = 30
@@ -41,10 +41,10 @@ class _Counter(Keeper):
 
 def measure(interface: str, count: int) -> dict[str, Any]:
     """Serve so many requests of each kind; return medians and ratios to those without arming."""
-    from tracer import frames  # noqa: PLC0415 - after the environment is prepared
-    from tracer.arming import Arming  # noqa: PLC0415
-    from tracer.flame_policy import FlamePolicy  # noqa: PLC0415
-    from tracer.setup import install  # noqa: PLC0415
+    from tracer.launch.setup import install  # noqa: PLC0415
+    from tracer.model import frames  # noqa: PLC0415 - after the environment is prepared
+    from tracer.runtime.stacks.arming import Arming  # noqa: PLC0415
+    from tracer.settings.flame import FlamePolicy  # noqa: PLC0415
 
     sink = _Counter()
     recorder = install(sink)
@@ -82,7 +82,7 @@ def _told(taken: dict[str, list[int]], armed: int, recorder: Recorder) -> dict[s
     return {
         "requests": len(taken["nothing"]),
         "armed": armed,
-        "accelerated": type(recorder.busy).__module__ == "tracer._native",
+        "accelerated": type(recorder.busy).__module__ == "tracer.model._native",
         "kinds": {
             name: {"p50_ns": float(np.median(taken[name])), "ratio_p50": ratio(several, plain)}
             for name, several in rounds.items()

@@ -20,16 +20,16 @@ from typing import TYPE_CHECKING, Any, Final
 from benchmarks import agent
 from benchmarks.machine import ROOT, description
 from benchmarks.options import Options, quick
-from tracer.analysis.measurement import Measurement, Round
-from tracer.analysis.summary import report_document
+from tracer.analysis.statistics.measurement import Measurement, Round
+from tracer.analysis.statistics.summary import report_document
+from tracer.recording.conclusions import redo
+from tracer.recording.recording import Recording, RecordingWriter
 from tracer.reports.page.render import write_page
 from tracer.reports.page.view import side_of, view_of
-from tracer.sinks.conclusions import redo
-from tracer.sinks.recording import Recording, RecordingWriter
 
 if TYPE_CHECKING:
     from benchmarks.replicate import Captured
-    from tracer.analysis.request import Hop, Request, Segment
+    from tracer.analysis.attribution.request import Hop, Request, Segment
 
 SEGMENTS: Final = 5_000
 SECONDS: Final = 3

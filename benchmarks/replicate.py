@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from tracer import frames
+from tracer.model import frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

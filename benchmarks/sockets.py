@@ -30,9 +30,9 @@ from benchmarks.peers import INTERFACE, PEER, SINK
 from benchmarks.stats import TAIL, difference, ratio
 from benchmarks.venvs import PeerError, python_of
 from tracer.agent.session import Session, open_session
-from tracer.experiment.load import LoadPlan, run_load
-from tracer.experiment.servers import Server
-from tracer.exporting import OTLP, passed_on
+from tracer.compare.load import LoadPlan, run_load
+from tracer.compare.servers import Server
+from tracer.settings.otlp import OTLP, passed_on
 
 if TYPE_CHECKING:
     from benchmarks.options import Options

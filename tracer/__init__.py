@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tracer.setup import install, uninstall, wrap
+    from tracer.launch.setup import install, uninstall, wrap
 
 __all__ = ["__version__", "install", "uninstall", "wrap"]
 
@@ -21,6 +21,6 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)
-    from tracer import setup  # noqa: PLC0415
+    from tracer.launch import setup  # noqa: PLC0415
 
     return getattr(setup, name)

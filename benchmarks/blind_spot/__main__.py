@@ -10,9 +10,9 @@ import tempfile
 from pathlib import Path
 
 from tracer.agent.session import open_session
-from tracer.experiment.servers import Server
-from tracer.layers import LAYERS
-from tracer.sinks.recording import Recording
+from tracer.compare.servers import Server
+from tracer.model.layers import LAYERS
+from tracer.recording.recording import Recording
 
 CASES = {
     "gunicorn sync": "{python} -m gunicorn demo_site.wsgi",

@@ -7,12 +7,12 @@ import signal
 import sqlite3
 import textwrap
 
-from tests.live import agents_of, guardians_of, wait_for
-from tracer import frames
-from tracer.ring import RingWriter
-from tracer.sinks.evidence import timelines
-from tracer.sinks.recording import Recording, RecordingError
-from tracer.timeline import DONE, LAST, ROOT, STEP, Timeline
+from tests.support.live import agents_of, guardians_of, wait_for
+from tracer.model import frames
+from tracer.model.timeline import DONE, LAST, ROOT, STEP, Timeline
+from tracer.recording.evidence import timelines
+from tracer.recording.recording import Recording, RecordingError
+from tracer.ring.writer import RingWriter
 
 WORKER = textwrap.dedent("""
     import sys, time

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.agent.rings import recorded, send, sent_by, writer_in
-from tracer import frames
-from tracer import ring_layout as ring
 from tracer.agent.agent import Agent
-from tracer.sinks.writer import RecordingWriter
+from tracer.model import frames
+from tracer.recording.writer import RecordingWriter
+from tracer.ring import layout as ring
 
 
 class CrashError(BaseException):
@@ -227,7 +227,7 @@ def test_the_ring_of_a_worker_that_ended_is_drained_and_removed(bench, monkeypat
     assert len(list(bench.directory.iterdir())) == 1
     send(writer, 3, 8)
     writer._let_go()
-    monkeypatch.setattr("tracer.ring_reader._runs", lambda _pid: False)
+    monkeypatch.setattr("tracer.ring.reader._runs", lambda _pid: False)
     bench.drain()
     assert list(bench.directory.iterdir()) == []
     assert bench.agent.status()["workers"] == 0
@@ -236,7 +236,7 @@ def test_the_ring_of_a_worker_that_ended_is_drained_and_removed(bench, monkeypat
 
 def test_a_long_life_of_many_workers_keeps_neither_rings_nor_files(bench, monkeypatch):
     before = len(list(Path("/proc/self/fd").iterdir()))
-    monkeypatch.setattr("tracer.ring_reader._runs", lambda _pid: False)
+    monkeypatch.setattr("tracer.ring.reader._runs", lambda _pid: False)
     for _ in range(30):
         writer = writer_in(bench.directory)
         send(writer, 2)

@@ -24,11 +24,11 @@ from tests.agent.rings import (
     send,
     writer_in,
 )
-from tests.live import ROOT, agents_of, environment, guardians_of, processes_of, wait_for
+from tests.support.live import ROOT, agents_of, environment, guardians_of, processes_of, wait_for
 from tracer.agent.session import AgentError, open_session
-from tracer.ring_directory import DirectoryError, check, directory_of
-from tracer.sinks.recording import Recording
-from tracer.summon import RING_DIRECTORY, Summons
+from tracer.launch.spawn import RING_DIRECTORY, Summons
+from tracer.recording.recording import Recording
+from tracer.ring.directory import DirectoryError, check, directory_of
 
 
 @pytest.fixture
@@ -208,8 +208,8 @@ SUMMONING = """
     import sys, time
     from pathlib import Path
     from tests.agent.rings import send, writer_in
-    from tracer.ring_directory import directory_of
-    from tracer.summon import Summons
+    from tracer.ring.directory import directory_of
+    from tracer.launch.spawn import Summons
     recording = Path(sys.argv[1])
     directory = directory_of(recording)
     writer = writer_in(directory, prepare=Summons(recording, directory))
@@ -369,7 +369,7 @@ def test_leftovers_of_dead_agents_are_put_away_and_nothing_else(path, home):
         writer = writer_in(lived)
         send(writer, 1)
         held = os.open(lived / "alive", os.O_RDONLY)
-        from tracer.locks import hold_shared
+        from tracer.ring.locks import hold_shared
 
         assert hold_shared(held)
         kill_agent("lived.tracer", guardian=True)

@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from tests.live import SERVERS, Server, environment, wait_for
+from tests.support.live import SERVERS, Server, environment, wait_for
 from tracer.agent import live
-from tracer.layers import LAYERS
-from tracer.sinks.file import read_meta
+from tracer.model.layers import LAYERS
+from tracer.recording.file import read_meta
 
 
 def seen(found):

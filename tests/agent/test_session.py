@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.live import (
+from tests.support.live import (
     ROOT,
     agents_of,
     environment,
@@ -19,13 +19,13 @@ from tests.live import (
     tracer,
     wait_for,
 )
-from tracer import frames
 from tracer.agent.session import AgentError, open_session, sync_with
-from tracer.ring import RingWriter
-from tracer.sinks.recording import Recording
-from tracer.summon import RING_DIRECTORY
-from tracer.timeline import DONE, LAST, STEP, Timeline
-from tracer.timeline import ROOT as ROOT_TRACK
+from tracer.launch.spawn import RING_DIRECTORY
+from tracer.model import frames
+from tracer.model.timeline import DONE, LAST, STEP, Timeline
+from tracer.model.timeline import ROOT as ROOT_TRACK
+from tracer.recording.recording import Recording
+from tracer.ring.writer import RingWriter
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ import threading
 from functools import cached_property
 from pathlib import Path
 
-from tests.live import SERVERS, Server, agents_of, environment, guardians_of, wait_for
+from tests.support.live import SERVERS, Server, agents_of, environment, guardians_of, wait_for
 from tracer.agent.served import place_of
 from tracer.agent.session import sync_with
-from tracer.experiment.load import LoadPlan, run_load
-from tracer.ring_reader import RingReader
-from tracer.sinks.recording import Recording
+from tracer.compare.load import LoadPlan, run_load
+from tracer.recording.recording import Recording
+from tracer.ring.reader import RingReader
 
 CONCURRENCY = 4
 LONGEST_S = 0.75

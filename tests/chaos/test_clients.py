@@ -15,9 +15,9 @@ import pytest
 from benchmarks.check_jsonl import check
 from tests.chaos import clients
 from tests.chaos.harm import LONGEST_S, assert_unharmed
-from tests.live import SERVERS, Server, agents_of, environment, tracer, wait_for
 from tests.starting.runs import Run
-from tracer.experiment.load import LoadPlan, run_load
+from tests.support.live import SERVERS, Server, agents_of, environment, tracer, wait_for
+from tracer.compare.load import LoadPlan, run_load
 
 NAMES = ["gunicorn-sync", "uvicorn-h11-asyncio", "uvicorn-httptools-uvloop"]
 TARGETS = ("/test/", "/async/", "/queries/2/", "/stream/sync/?ms=0")

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.invariants import assert_tiles
-from tests.live import SERVERS, agents_of, requests_in, wait_for
 from tests.starting.runs import Run
-from tracer import frames
-from tracer.marks import MARK_LIMIT
-from tracer.sinks.recording import Recording
+from tests.support.invariants import assert_tiles
+from tests.support.live import SERVERS, agents_of, requests_in, wait_for
+from tracer.model import frames
+from tracer.model.marks import MARK_LIMIT
+from tracer.recording.recording import Recording
 
 CHUNKS, SPIN_NS = 40_000, 20_000
 LONG = f"/stream/sync/?chunks={CHUNKS}&bytes=1&ms={SPIN_NS / 1e6}"

@@ -13,7 +13,7 @@ import time
 import pytest
 
 from tests.chaos.harm import CONCURRENCY, Chaos, assert_unharmed
-from tests.live import GUNICORN, UVICORN, wait_for
+from tests.support.live import GUNICORN, UVICORN, wait_for
 
 WARM = 10
 """So many requests are the first in their worker, or come beside those."""

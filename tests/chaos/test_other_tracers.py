@@ -9,8 +9,8 @@ import time
 import pytest
 
 from benchmarks.check_jsonl import check
-from tests.live import SERVERS, agents_of, tracer, wait_for
 from tests.starting.runs import Run
+from tests.support.live import SERVERS, agents_of, tracer, wait_for
 
 # Each notes one line for each request that it saw, in a file that no other process shares.
 OTEL = """

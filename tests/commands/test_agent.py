@@ -8,9 +8,17 @@ import pytest
 
 from tests.agent.rings import recorded, send, writer_in
 from tests.export.backend import Backend
-from tests.live import Server, agents_of, environment, guardians_of, requests_in, tracer, wait_for
-from tracer.ring_directory import directory_of
-from tracer.sinks.recording import Recording
+from tests.support.live import (
+    Server,
+    agents_of,
+    environment,
+    guardians_of,
+    requests_in,
+    tracer,
+    wait_for,
+)
+from tracer.recording.recording import Recording
+from tracer.ring.directory import directory_of
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import signal
 import pytest
 
 from tests.agent.rings import kill_agent, send, writer_in
-from tests.live import agents_of, environment, tracer
+from tests.support.live import agents_of, environment, tracer
 from tracer.agent.session import open_session
-from tracer.ring_directory import join
+from tracer.ring.directory import join
 
 
 @pytest.fixture(autouse=True)

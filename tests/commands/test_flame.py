@@ -11,11 +11,11 @@ from click.testing import CliRunner
 from tests.commands.test_report import Done, write
 from tests.flame.pictures import Tree, name
 from tests.reports.pages import data_in
-from tracer import frames, stackframes
 from tracer.commands import main
-from tracer.sinks.file import RecordingError
-from tracer.sinks.recording import Recording, RecordingWriter
-from tracer.stackframes import EXACT, SAMPLED, Stacks, Stretch
+from tracer.model import frames, stackframes
+from tracer.model.stackframes import EXACT, SAMPLED, Stacks, Stretch
+from tracer.recording.file import RecordingError
+from tracer.recording.recording import Recording, RecordingWriter
 
 FORMATS = ("html", "speedscope", "perfetto", "pprof", "collapsed", "text")
 VIEW = name("shop.views", "view")

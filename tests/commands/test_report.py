@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from tests.live import ROOT, environment, tracer
 from tests.reports.pages import data_in
-from tracer import frames
+from tests.support.live import ROOT, environment, tracer
 from tracer.commands import main
-from tracer.sinks.recording import RecordingWriter
-from tracer.timeline import DONE, ENTER, EXIT, LAST, OS_THREAD, STEP, Timeline
-from tracer.timeline import ROOT as ROOT_TRACK
+from tracer.model import frames
+from tracer.model.timeline import DONE, ENTER, EXIT, LAST, OS_THREAD, STEP, Timeline
+from tracer.model.timeline import ROOT as ROOT_TRACK
+from tracer.recording.recording import RecordingWriter
 
 NAMES = ["wsgi", "gunicorn.sync", "GET", "complete", "test/", "slow/", "view\x1fshop.view\x1f\x1f"]
 FORMATS = ("text", "json", "jsonl", "html")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.live import (
+from tests.support.live import (
     ROOT,
     SERVERS,
     Server,
@@ -23,9 +23,9 @@ from tests.live import (
     tracer,
     wait_for,
 )
-from tracer.experiment.load import LoadPlan, run_load
-from tracer.sinks.file import read_meta
-from tracer.sinks.recording import Recording
+from tracer.compare.load import LoadPlan, run_load
+from tracer.recording.file import read_meta
+from tracer.recording.recording import Recording
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ import time
 
 import pytest
 
-from tests.live import SERVERS, Server, environment, tracer
+from tests.support.live import SERVERS, Server, environment, tracer
 from tracer.agent import live
-from tracer.sinks.file import read_meta
+from tracer.recording.file import read_meta
 
 ROWS, COLUMNS = 40, 140
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>]")

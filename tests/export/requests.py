@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tracer.analysis.request import Hop, Request, Segment, Thread
+from tracer.analysis.attribution.request import Hop, Request, Segment, Thread
 
 
 def request_of(document):

@@ -8,8 +8,8 @@ import pytest
 
 from tests.export.backend import Backend
 from tests.export.requests import request_of
-from tests.live import ROOT, SERVERS, Server, agents_of, environment, requests_in, wait_for
-from tracer.analysis.spans import trace_of
+from tests.support.live import ROOT, SERVERS, Server, agents_of, environment, requests_in, wait_for
+from tracer.analysis.spans.spans import trace_of
 
 NAMES = ("uvicorn-httptools-uvloop", "gunicorn-sync", "gunicorn-gthread", "gunicorn-uvicorn")
 PRIVATE = "who-asks.example"

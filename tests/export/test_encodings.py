@@ -8,20 +8,20 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import SpanLimits
 
-from tests.analysis.builders import VIEW, asgi_request, wsgi_request
-from tests.analysis.test_drawer import WORKER, batch_of, told
-from tests.analysis.timelines import LOOP, START_NS
+from tests.analysis.spans.test_drawer import WORKER, batch_of, told
 from tests.export.backend import Backend, spans_of
-from tracer.analysis.drawer import Drawer, Drawing
-from tracer.analysis.request import Thread
-from tracer.analysis.span_levels import LEVELS
-from tracer.analysis.spans import trace_of
+from tests.support.builders import VIEW, asgi_request, wsgi_request
+from tests.support.timelines import LOOP, START_NS
+from tracer.analysis.attribution.request import Thread
+from tracer.analysis.spans.drawer import Drawer, Drawing
+from tracer.analysis.spans.span_levels import LEVELS
+from tracer.analysis.spans.spans import trace_of
 from tracer.export.limiting import Limits
 from tracer.export.outlets import Encoded, ReadableOutlet, WireOutlet, open_seam
 from tracer.export.readable import readable
 from tracer.export.wire import Wire
-from tracer.frames import Busy
-from tracer.nametable import Place
+from tracer.model.frames import Busy
+from tracer.model.nametable import Place
 
 NO_LIMITS = Limits(SpanLimits())
 CALLER = f"{77:016x}"

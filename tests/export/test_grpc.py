@@ -26,10 +26,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
 )
 from opentelemetry.sdk.trace import SpanLimits
 
-from tests.analysis.builders import asgi_request
 from tests.backends.jaeger import Jaeger
 from tests.export.backend import spans_of
-from tests.live import (
+from tests.support.builders import asgi_request
+from tests.support.live import (
     HOST,
     SERVERS,
     Server,
@@ -39,12 +39,12 @@ from tests.live import (
     requests_in,
     wait_for,
 )
-from tracer.analysis.drawer import Drawing
-from tracer.analysis.metrics import SEEN
-from tracer.analysis.spans import trace_of
+from tracer.analysis.metrics.metrics import SEEN
+from tracer.analysis.spans.drawer import Drawing
+from tracer.analysis.spans.spans import trace_of
 from tracer.export.limiting import Limits
 from tracer.export.outlets import HTTP, ReadableOutlet, WireOutlet, make_outlets, open_seam
-from tracer.sinks.file import read_meta
+from tracer.recording.file import read_meta
 
 EACH = 6
 LIMITS = Limits(SpanLimits())

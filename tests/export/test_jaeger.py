@@ -12,9 +12,9 @@ import pytest
 
 from tests.backends.jaeger import Jaeger
 from tests.export.requests import request_of
-from tests.live import SERVERS, Server, agents_of, environment, requests_in, wait_for
-from tracer.analysis.spans import trace_of
-from tracer.sinks.file import read_meta
+from tests.support.live import SERVERS, Server, agents_of, environment, requests_in, wait_for
+from tracer.analysis.spans.spans import trace_of
+from tracer.recording.file import read_meta
 
 HTTP, GRPC = "http/protobuf", "grpc"
 RUNS = (

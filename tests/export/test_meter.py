@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from tracer.analysis.metrics import DROPPED, RECORDED
+from tracer.analysis.metrics.metrics import DROPPED, RECORDED
 from tracer.export import messages
 from tracer.export.meter import Meter
-from tracer.frames import TIMELINE
-from tracer.metering import MetricSettings
+from tracer.model.frames import TIMELINE
+from tracer.settings.metrics import MetricSettings
 
 
 class Sender:

@@ -12,7 +12,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 
 from tests.export.backend import Backend
-from tests.live import (
+from tests.support.live import (
     SERVERS,
     Server,
     agents_of,
@@ -21,8 +21,8 @@ from tests.live import (
     requests_in,
     wait_for,
 )
-from tracer.analysis.metrics import INSTRUMENTS, SEEN
-from tracer.sinks.file import read_meta
+from tracer.analysis.metrics.metrics import INSTRUMENTS, SEEN
+from tracer.recording.file import read_meta
 
 ASKED = 120
 RATE = 0.25

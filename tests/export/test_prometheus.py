@@ -16,11 +16,11 @@ import pytest
 
 from tests.backends.jaeger import Jaeger
 from tests.backends.prometheus import Prometheus
-from tests.live import ROOT, SERVERS, Server, agents_of, environment, requests_in, wait_for
-from tracer.analysis.exponential import SCALE
-from tracer.analysis.metrics import INSTRUMENTS
-from tracer.analysis.spread import COARSE_BITS
-from tracer.layers import HOP_PHASES
+from tests.support.live import ROOT, SERVERS, Server, agents_of, environment, requests_in, wait_for
+from tracer.analysis.metrics.metrics import INSTRUMENTS
+from tracer.analysis.statistics.exponential import SCALE
+from tracer.analysis.statistics.spread import COARSE_BITS
+from tracer.model.layers import HOP_PHASES
 
 NAMES = ("gunicorn-sync", "gunicorn-uvicorn")
 PATHS = ("/test/", "/queries/", "/async/", "/block/?ms=5", "/gather/", "/pool/free/", "/raises/")

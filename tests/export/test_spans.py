@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from tests.live import wait_for
-from tracer import frames
+from tests.support.live import wait_for
 from tracer.export import messages
 from tracer.export.batching import Item
 from tracer.export.spans import Spans
-from tracer.exporting import Settings
-from tracer.timeline import DONE, LAST, ROOT, STEP, Timeline
+from tracer.model import frames
+from tracer.model.timeline import DONE, LAST, ROOT, STEP, Timeline
+from tracer.settings.otlp import Settings
 
 WORKER, BAD = 1, 3
 

@@ -8,8 +8,16 @@ import sys
 import pytest
 
 from tests.backends.jaeger import Jaeger
-from tests.live import SERVERS, Server, agents_of, environment, requests_in, tracer, wait_for
-from tracer.sinks.file import read_meta
+from tests.support.live import (
+    SERVERS,
+    Server,
+    agents_of,
+    environment,
+    requests_in,
+    tracer,
+    wait_for,
+)
+from tracer.recording.file import read_meta
 
 ASKED = 10
 EXPORTS = 4

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from tests.export.backend import Backend
-from tests.live import (
+from tests.support.live import (
     SERVERS,
     Server,
     agents_of,
@@ -22,7 +22,7 @@ from tests.live import (
     wait_for,
 )  # fmt: skip
 from tracer.agent.health import agent_statuses
-from tracer.sinks.file import read_meta
+from tracer.recording.file import read_meta
 
 EACH = 8
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.servers import SERVERS, Client, Server
+from tests.support.servers import SERVERS, Client, Server
 
 SITE = "tests.fail_open.site"
 ROUTES = (

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.fail_open.conftest import SITE, Demo
-from tests.invariants import assert_tiles
-from tests.servers import Server
+from tests.support.invariants import assert_tiles
+from tests.support.servers import Server
 from tracer.probes import all_probes
 
 HERE = Path(__file__).parent

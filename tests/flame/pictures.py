@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from tests.analysis.builders import Building
-from tracer.analysis.picture import difference, of_request, of_requests
-from tracer.analysis.request import Segment
-from tracer.stackframes import EXACT, NO_NODE, SAMPLED, SEPARATOR, Stacks, Stretch
+from tests.support.builders import Building
+from tracer.analysis.attribution.request import Segment
+from tracer.analysis.flame.picture import difference, of_request, of_requests
+from tracer.model.stackframes import EXACT, NO_NODE, SAMPLED, SEPARATOR, Stacks, Stretch
 
 LOOP, POOL = 11, 22
 HOSTILE = "</script><script>alert(1)</script>"

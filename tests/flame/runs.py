@@ -6,8 +6,8 @@ import json
 import time
 from dataclasses import dataclass
 
-from tests.servers import Client, Server
-from tracer.sinks.recording import Recording
+from tests.support.servers import Client, Server
+from tracer.recording.recording import Recording
 
 SITE = "tests.flame.site"
 AFTER_S = 0.03

@@ -7,8 +7,8 @@ import time
 import pytest
 
 from tests.flame.runs import server_of
-from tests.servers import Client
-from tracer.sinks.recording import Recording
+from tests.support.servers import Client
+from tracer.recording.recording import Recording
 
 SECRET = "open sesame"  # noqa: S105 - a test's own
 

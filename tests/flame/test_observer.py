@@ -9,7 +9,7 @@ import pytest
 
 from tests.observer import test_observer
 from tests.observer.test_observer import FILL, SITE, count
-from tests.servers import ROOT, Client, Server
+from tests.support.servers import ROOT, Client, Server
 
 ROUTES = ("/test/", "/async/")
 COUNT = Path(test_observer.__file__).parent / "count"

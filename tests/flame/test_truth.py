@@ -9,8 +9,8 @@ import time
 import pytest
 
 from tests.flame.runs import Run, server_of
-from tracer.analysis.flame import pieces_of
-from tracer.analysis.flame_tree import fold
+from tracer.analysis.flame.flame import pieces_of
+from tracer.analysis.flame.flame_tree import fold
 
 pytestmark = pytest.mark.alone
 

@@ -12,10 +12,10 @@ import pytest
 
 from tests.backends.jaeger import Jaeger
 from tests.export.requests import request_of
-from tests.live import agents_of, wait_for
 from tests.observer.test_observer import count
-from tests.servers import ROOT, Client, Server
-from tracer.analysis.spans import trace_of
+from tests.support.live import agents_of, wait_for
+from tests.support.servers import ROOT, Client, Server
+from tracer.analysis.spans.spans import trace_of
 
 SITE = "tests.live_spans.site"
 RUNS = (

@@ -11,8 +11,8 @@ import pytest
 from tests.export.backend import Backend
 from tests.export.requests import request_of
 from tests.observer.test_observer import count
-from tests.servers import ROOT, Client, Server
-from tracer.analysis.spans import trace_of
+from tests.support.servers import ROOT, Client, Server
+from tracer.analysis.spans.spans import trace_of
 
 SITE = "tests.live_spans.site"
 NAMES = ("gunicorn-sync", "uvicorn-h11")

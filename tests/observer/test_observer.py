@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import ASGI, ROOT, SERVERS, Client, Server
+from tests.support.servers import ASGI, ROOT, SERVERS, Client, Server
 
 SITE = "tests.observer.site"
 NAMES = [name for name in SERVERS if name != "gunicorn-gthread"]

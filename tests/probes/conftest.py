@@ -27,7 +27,7 @@ def _django(tmp_path_factory):
 
 @pytest.fixture
 def recorder():
-    from tracer.recorder import Recorder
-    from tracer.sinks.memory import MemorySink
+    from tracer.recording.memory import MemorySink
+    from tracer.runtime.recorder import Recorder
 
     return Recorder(MemorySink())

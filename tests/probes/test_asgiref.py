@@ -10,10 +10,11 @@ import types
 import pytest
 from asgiref.sync import iscoroutinefunction
 
-from tracer import sites, tracks
-from tracer.accelerator import native
+from tracer.model.native import native
+from tracer.model.timeline import DONE, HOP, HOP_END, STEP, YIELD
 from tracer.probes import asgiref
-from tracer.timeline import DONE, HOP, HOP_END, STEP, YIELD
+from tracer.runtime import call_sites as sites
+from tracer.runtime import tasks as tracks
 
 
 class Names:

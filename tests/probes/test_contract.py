@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from tracer.probes import all_probes
-from tracer.seams import Installation, Probe, locate, parameters
+from tracer.runtime.seams import Installation, Probe, locate, parameters
 
 PROBES = all_probes(server_timing=True)
 ONE_BY_ONE = pytest.mark.parametrize("probe", PROBES, ids=lambda probe: probe.name)

@@ -9,15 +9,15 @@ from collections import Counter
 
 import pytest
 
-from tests.live import SERVERS, Server, environment, wait_for
-from tracer import timeline as t
-from tracer.accelerator import native
+from tests.support.live import SERVERS, Server, environment, wait_for
 from tracer.agent.session import open_session
-from tracer.frames import decode_head
+from tracer.model import timeline as t
+from tracer.model.frames import decode_head
+from tracer.model.native import native
 from tracer.probes import all_probes
-from tracer.recorder import CURRENT
-from tracer.seams import Installation
-from tracer.sinks.recording import Recording
+from tracer.recording.recording import Recording
+from tracer.runtime.recorder import CURRENT
+from tracer.runtime.seams import Installation
 
 
 class Failing(t.Timeline):

@@ -12,7 +12,7 @@ from tracer.probes import BUILT_IN, all_probes
 from tracer.probes.elsewhere import foreign
 
 MODULE = """
-from tracer.seams import Probe
+from tracer.runtime.seams import Probe
 
 PROBE = Probe(name="cellar", seams=())
 OTHER = "no probe"

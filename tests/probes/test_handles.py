@@ -8,9 +8,9 @@ import traceback
 
 import pytest
 
-from tracer.accelerator import native
-from tracer.marks import Log
-from tracer.recorder import CURRENT, Recorder
+from tracer.model.marks import Log
+from tracer.model.native import native
+from tracer.runtime.recorder import CURRENT, Recorder
 
 pytestmark = pytest.mark.skipif(native is None, reason="Python calls the original itself")
 VARIABLE = contextvars.ContextVar("VARIABLE", default="nobody's")

@@ -4,8 +4,8 @@ import subprocess
 
 import pytest
 
-from tests.live import environment
 from tests.probes.interpreters import ROOT, environment_of, others
+from tests.support.live import environment
 
 OTHERS = others()
 CONTRACT = (

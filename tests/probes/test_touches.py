@@ -25,7 +25,7 @@ own = {"_ready", "cycle", "wsgi"}
 print(json.dumps([
     any(isinstance(one, dict) and one.keys() & own for one in gc.get_referents(thing))
     for thing in held
-]), "tracer.recorder" in sys.modules)
+]), "tracer.runtime.recorder" in sys.modules)
 """
 
 

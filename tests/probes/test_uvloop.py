@@ -10,13 +10,13 @@ from array import array
 import pytest
 
 from tracer import install, uninstall
-from tracer.accelerator import native
-from tracer.marks import BUSY_INTS
-from tracer.recorder import CURRENT, installed
-from tracer.sinks.memory import MemorySink
-from tracer.timeline import AWAITS, READY, SPAWN, TIMER, Timeline
-from tracer.tracks import followed
-from tracer.watched import WATCHED
+from tracer.model.marks import BUSY_INTS
+from tracer.model.native import native
+from tracer.model.timeline import AWAITS, READY, SPAWN, TIMER, Timeline
+from tracer.recording.memory import MemorySink
+from tracer.runtime.recorder import CURRENT, installed
+from tracer.runtime.tasks import followed
+from tracer.runtime.watched import WATCHED
 
 uvloop = pytest.importorskip("uvloop")
 METHODS = ("create_task", "call_soon", "call_soon_threadsafe", "call_later", "run_in_executor")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 
-from tests.analysis import builders
-from tracer.analysis.comparison import compare_document
-from tracer.analysis.measurement import SeamStatus
-from tracer.analysis.summary import report_document
+from tests.support import builders
+from tracer.analysis.statistics.comparison import compare_document
+from tracer.analysis.statistics.measurement import SeamStatus
+from tracer.analysis.statistics.summary import report_document
 from tracer.reports.page.render import write_page
 from tracer.reports.page.view import side_of, view_of
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 
-from tests.analysis.builders import measurement, one_round
 from tests.flame.pictures import request, stacks
-from tracer.analysis.comparison import compare_document
-from tracer.analysis.summary import report_document
+from tests.support.builders import measurement, one_round
+from tracer.analysis.statistics.comparison import compare_document
+from tracer.analysis.statistics.summary import report_document
+from tracer.model.stackframes import EXACT
 from tracer.reports.page.flames import Stacked, flames_of
 from tracer.reports.page.render import write_page
 from tracer.reports.page.view import side_of, view_of
-from tracer.stackframes import EXACT
 
 LOAD = {
     "method": "GET", "paths": ["/"], "connection": "keep-alive", "concurrency": 1, "rate": None,

@@ -4,8 +4,8 @@ import io
 import json
 import math
 
-from tests.analysis import builders
-from tracer.analysis.comparison import compare_document
+from tests.support import builders
+from tracer.analysis.statistics.comparison import compare_document
 from tracer.reports.json import dump, jsonl
 
 

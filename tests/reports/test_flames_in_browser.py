@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.analysis import builders
 from tests.flame.pictures import HOSTILE
 from tests.reports.browser import Opened, chromium
 from tests.reports.pages import single
 from tests.reports.stacked import comparison, report, taken, without_a_thread
-from tracer.analysis.wording import duration
+from tests.support import builders
+from tracer.analysis.findings.wording import duration
 
 CANVAS = "#flames canvas[role=application]"
 

@@ -9,10 +9,10 @@ from importlib.resources import files
 
 import pytest
 
-from tests.analysis import builders
 from tests.reports import pages
-from tracer.analysis.overview import Overview
-from tracer.analysis.summary import summarise
+from tests.support import builders
+from tracer.analysis.statistics.overview import Overview
+from tracer.analysis.statistics.summary import summarise
 from tracer.reports.flame import html as flame
 from tracer.reports.page.compact import CERTAINTIES, STATES, Compact
 from tracer.reports.page.render import SCRIPTS, STYLES

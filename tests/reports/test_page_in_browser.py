@@ -9,10 +9,10 @@ import time
 
 import pytest
 
-from tests.analysis import builders
 from tests.reports import pages
 from tests.reports.browser import Opened, chromium
-from tracer.analysis.wording import duration
+from tests.support import builders
+from tracer.analysis.findings.wording import duration
 
 SECTIONS = ["answer", "layers", "request", "handoffs", "distribution", "flames", "evidence"]
 SCHEMES = {"light": (255, 255, 255), "dark": (20, 23, 28)}

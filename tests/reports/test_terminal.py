@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from tests.analysis import builders
-from tracer.analysis.comparison import compare_document
-from tracer.analysis.measurement import SeamStatus
-from tracer.analysis.summary import report_document
-from tracer.layers import LAYERS
+from tests.support import builders
+from tracer.analysis.statistics.comparison import compare_document
+from tracer.analysis.statistics.measurement import SeamStatus
+from tracer.analysis.statistics.summary import report_document
+from tracer.model.layers import LAYERS
 from tracer.reports.palette import COLOURS, MEANINGS, NAMES
 from tracer.reports.steps import steps
 from tracer.reports.terminal import render_comparison, render_report, render_request

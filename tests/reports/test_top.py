@@ -5,10 +5,10 @@ import io
 import pytest
 from rich.console import Console
 
-from tests.analysis import builders
+from tests.support import builders
 from tracer.agent.live import snapshot
-from tracer.analysis.lately import lately
-from tracer.analysis.tally import tally
+from tracer.analysis.statistics.lately import lately
+from tracer.analysis.statistics.tally import tally
 from tracer.reports.top import SORTS, Shown, live_view
 
 

@@ -11,7 +11,7 @@ from collections import Counter
 
 import pytest
 
-from tests.live import HOST, Server, agents_of, environment, requests_in, wait_for
+from tests.support.live import HOST, Server, agents_of, environment, requests_in, wait_for
 
 SITE = "tests.server_timing.site"
 UVICORN = ("uvicorn", f"{SITE}.asgi:application", "--port", "{port}", "--log-level", "warning")

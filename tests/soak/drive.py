@@ -9,10 +9,10 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.live import SERVERS, agents_of, wait_for
 from tests.starting.runs import Run
-from tracer.experiment.load import LoadPlan, run_load
-from tracer.sinks.recording import Recording
+from tests.support.live import SERVERS, agents_of, wait_for
+from tracer.compare.load import LoadPlan, run_load
+from tracer.recording.recording import Recording
 
 NAMES = {"wsgi": "gunicorn-sync", "asgi": "uvicorn-httptools-uvloop"}
 TARGETS = (

@@ -12,7 +12,7 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.live import HOST, Server, agents_of, environment, tracer, wait_for
+from tests.support.live import HOST, Server, agents_of, environment, tracer, wait_for
 
 GUNICORN = ("gunicorn", "--bind", f"{HOST}:{{port}}", "--log-level", "warning")
 UVICORN = ("uvicorn", "--port", "{port}", "--log-level", "warning")

@@ -10,8 +10,8 @@ import textwrap
 import time
 from pathlib import Path
 
-from tests.live import Server, agents_of, environment, tracer, wait_for
 from tests.starting.runs import GUNICORN, WSGI, Run
+from tests.support.live import Server, agents_of, environment, tracer, wait_for
 
 # What systemd does: the socket is descriptor 3, and the variables name the process to come.
 ACTIVATE = """

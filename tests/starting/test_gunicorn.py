@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from tests.live import agents_of, requests_in, wait_for
 from tests.starting.runs import ASGI, GUNICORN, UVICORN_WORKER, WSGI, Run, children
+from tests.support.live import agents_of, requests_in, wait_for
 
 KINDS = {
     "sync": (*GUNICORN, "-w", "2", WSGI),

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.live import agents_of, environment
+from tests.support.live import agents_of, environment
 from tracer.agent.session import open_session
-from tracer.setup import RING_DIRECTORY
+from tracer.launch.setup import RING_DIRECTORY
 
 pytestmark = pytest.mark.alone
 
@@ -88,7 +88,7 @@ def cpu_ms(env):
 
 def test_a_child_process_of_a_traced_server_is_left_alone(session, alone):
     """As `subprocess.run(["manage.py", …])` in a view would start it."""
-    code = "import uvicorn.protocols, subprocess, sys; import tracer.recorder as r;"
+    code = "import uvicorn.protocols, subprocess, sys; import tracer.runtime.recorder as r;"
     code += f"print(r.installed() is not None); subprocess.run([sys.executable, '-c', {OURS!r}])"
     done = python({**session.environment(alone), "PYTHONUNBUFFERED": "1"}, "-c", code)
     assert done.stdout.split() == ["True", "[]"]

@@ -9,8 +9,8 @@ import time
 import pytest
 
 from tests.chaos import clients
-from tests.live import requests_in, wait_for
 from tests.starting.runs import ASGI, UVICORN, Run
+from tests.support.live import requests_in, wait_for
 
 AFTER_RESPONSE_S = 0.3
 RUNSERVER = ("python", "-m", "demo_site", "runserver", "127.0.0.1:{port}")

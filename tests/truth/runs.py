@@ -6,7 +6,7 @@ import functools
 import json
 from dataclasses import dataclass
 
-from tests.servers import SERVERS, Client, Server
+from tests.support.servers import SERVERS, Client, Server
 from tests.truth import sending
 
 LEAST_NS = 50_000

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from tests.invariants import assert_tiles, length
-from tests.servers import ASGI
+from tests.support.invariants import assert_tiles, length
+from tests.support.servers import ASGI
 from tests.truth.runs import assert_owned, tolerance, total, whole, within
 from tests.truth.sending import TIMES
 

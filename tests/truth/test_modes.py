@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.invariants import assert_tiles
+from tests.support.invariants import assert_tiles
 from tests.truth.runs import assert_owned, whole
 from tests.truth.sending import EXCEPTIONS, PHASES
 from tests.truth.test_loop import view as loop_view

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.invariants import assert_tiles
-from tests.servers import ROOT, Client, Server
+from tests.support.invariants import assert_tiles
+from tests.support.servers import ROOT, Client, Server
 
 pytestmark = pytest.mark.alone
 

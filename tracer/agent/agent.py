@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracer.agent.live import snapshot
 from tracer.agent.served import Served, place_of
-from tracer.ring_directory import is_inhabited
-from tracer.ring_layout import RingError
+from tracer.ring.directory import is_inhabited
+from tracer.ring.layout import RingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tracer.agent.served import Batch
     from tracer.export.channel import Channel
-    from tracer.sinks.writer import RecordingWriter
+    from tracer.recording.writer import RecordingWriter
 
 _ROUNDS: Final = 32
 _BATCH: Final = 1024 * 1024

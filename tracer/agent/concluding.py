@@ -11,7 +11,7 @@ from tracer.agent.live import idle
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tracer.sinks.writer import RecordingWriter
+    from tracer.recording.writer import RecordingWriter
 
 _SLICE_S: Final = 0.01
 _LONG_SLICE_S: Final = 0.03

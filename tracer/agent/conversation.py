@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracer.agent.directories import SOCKET
 from tracer.agent.live import QUESTION
-from tracer.ring_directory import is_served
+from tracer.ring.directory import is_served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tracer.ring_directory import (
+from tracer.ring.directory import (
     ALIVE,
     LOCK,
     PREFIX,

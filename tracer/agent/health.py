@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracer.agent.conversation import AgentError, ask
 from tracer.agent.directories import own_directories
-from tracer.ring_directory import is_inhabited, is_served
+from tracer.ring.directory import is_inhabited, is_served
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,14 +9,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tracer.analysis.tally import TO_THREAD
-from tracer.layers import LAYERS
+from tracer.analysis.statistics.tally import TO_THREAD
+from tracer.model.layers import LAYERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tracer.analysis.spread import Spread
-    from tracer.analysis.tally import Key, Tally
+    from tracer.analysis.statistics.spread import Spread
+    from tracer.analysis.statistics.tally import Key, Tally
 
 SCHEMA: Final = "tracer.live/1"
 QUESTION: Final = b"live\n"

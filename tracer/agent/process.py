@@ -1,4 +1,4 @@
-"""The agent itself, started by `tracer.summon`: one process beside all workers of a server.
+"""The agent itself, started by `tracer.launch.spawn`: one process beside all workers of a server.
 
     python -m tracer.agent.process RECORDING DIRECTORY PID COMMAND new|keep LOCK [READY]
 
@@ -19,19 +19,19 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tracer import exporting
 from tracer.agent.agent import Agent
 from tracer.agent.concluding import Concluding
 from tracer.agent.conversation import Conversation, listen, sync_with
 from tracer.agent.directories import SOCKET, put_away_leftovers, remove_if_empty
 from tracer.agent.server import Watch
 from tracer.export.channel import Channel
-from tracer.locks import hold_alone
-from tracer.priority import give_way
-from tracer.rotation import read_rotation
-from tracer.sinks.file import RecordingError, read_meta
-from tracer.sinks.writer import RecordingWriter
-from tracer.summon import CONCLUDE
+from tracer.launch.priority import give_way
+from tracer.launch.spawn import CONCLUDE
+from tracer.recording.file import RecordingError, read_meta
+from tracer.recording.writer import RecordingWriter
+from tracer.ring.locks import hold_alone
+from tracer.settings import otlp as exporting
+from tracer.settings.rotation import read_rotation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,9 +7,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from tracer import frames
-from tracer.ring_layout import RingError
-from tracer.ring_reader import Progress, RingReader
+from tracer.model import frames
+from tracer.ring.layout import RingError
+from tracer.ring.reader import Progress, RingReader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 import tracer
-from tracer import flame_policy
-from tracer import policy as sampling
 from tracer.agent.conversation import AgentError, ask, sync_with
 from tracer.agent.directories import new_directory
-from tracer.exporting import ENABLED
-from tracer.ring_directory import ALIVE, claim, lock, make
-from tracer.setup import RECORD_PATHS
-from tracer.summon import RING_DIRECTORY, Summoned, start_agent
+from tracer.launch.setup import RECORD_PATHS
+from tracer.launch.spawn import RING_DIRECTORY, Summoned, start_agent
+from tracer.ring.directory import ALIVE, claim, lock, make
+from tracer.settings import flame as flame_policy
+from tracer.settings import sampling
+from tracer.settings.otlp import ENABLED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -104,11 +104,11 @@ def open_session(  # noqa: PLR0913 - one a question
 ) -> Session:
     """Start an agent that writes `recording`; raise `AgentError` if it can't.
 
-    `policy` are the variables of `tracer.policy` for the servers; without it they
+    `policy` are the variables of `tracer.settings.sampling` for the servers; without it they
     record every request, whatever the environment says.
 
-    `rotate` are the variables of `tracer.rotation` for the agent; without it the recording
-    is never ended before the agent is. `export` are those of `tracer.exporting`; without
+    `rotate` are the variables of `tracer.settings.rotation` for the agent; without it the recording
+    is never ended before the agent is. `export` are those of `tracer.settings.otlp`; without
     it no spans are exported, whatever the environment says.
 
     Without `conclude` it only records: an experiment is left in peace.
@@ -194,8 +194,8 @@ def _make_site(site: Path) -> None:
     package = Path(tracer.__file__).parent
     site.mkdir()
     (site / "tracer").symlink_to(package)
-    (site / "sitecustomize.py").symlink_to(package / "inject" / "sitecustomize.py")
-    compiled = package / "inject" / "__pycache__"
+    (site / "sitecustomize.py").symlink_to(package / "launch" / "inject" / "sitecustomize.py")
+    compiled = package / "launch" / "inject" / "__pycache__"
     with contextlib.suppress(OSError):
         compiled.mkdir(exist_ok=True)
         (site / "__pycache__").symlink_to(compiled)

@@ -44,8 +44,8 @@ def agent(  # noqa: PLR0913 - one an option
     recording. A directory that an agent has left behind is read to its end first.
     """
     from tracer.agent.session import AgentError, open_session
-    from tracer.ring_directory import directory_of
-    from tracer.summon import RING_DIRECTORY
+    from tracer.launch.spawn import RING_DIRECTORY
+    from tracer.ring.directory import directory_of
 
     rotate = rotation_variables(rotate_size, rotate_age, os.environ)
     export = export_variables(otlp, span_detail, os.environ)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from tracer.experiment.plan import Experiment, Outcome
+    from tracer.compare.plan import Experiment, Outcome
 
 _BAD_INPUT = 2
 _INTERRUPTED = 1
@@ -69,7 +69,7 @@ def compare(json_file: str | None, html_file: str | None, **given: Any) -> None:
     gunicorn with uvicorn workers. {port} or {bind} in a command is replaced by a
     free address; the usual servers are given it in their own way without.
     """
-    from tracer.experiment.options import Options, experiments_of
+    from tracer.compare.options import Options, experiments_of
 
     given["flame"] = _variables(given)
     try:
@@ -110,11 +110,11 @@ def _writable(file: str) -> Path:
 def _one_clear_line() -> Iterator[None]:
     """Turn what a user's server or command did wrong into one line and exit 2."""
     from tracer.agent.session import AgentError
-    from tracer.experiment.address import CommandError
-    from tracer.experiment.load import LoadError
-    from tracer.experiment.plan import NothingMeasuredError
-    from tracer.experiment.servers import ServerError
-    from tracer.sinks.recording import RecordingError
+    from tracer.compare.address import CommandError
+    from tracer.compare.load import LoadError
+    from tracer.compare.plan import NothingMeasuredError
+    from tracer.compare.servers import ServerError
+    from tracer.recording.recording import RecordingError
 
     try:
         yield
@@ -139,9 +139,9 @@ def _refuse(message: str, lines: tuple[str, ...] = ()) -> NoReturn:
 def _run(experiment: Experiment, *, first: bool) -> Outcome | None:
     """Run one experiment; None where it is not the first and was interrupted at its start."""
     from tracer.agent.session import open_session
-    from tracer.experiment.plan import NothingMeasuredError, run_experiment
-    from tracer.experiment.tracing import Tracing
-    from tracer.sinks.recording import Recording
+    from tracer.compare.plan import NothingMeasuredError, run_experiment
+    from tracer.compare.tracing import Tracing
+    from tracer.recording.recording import Recording
 
     tracing = Tracing(functools.partial(open_session, conclude=False), Recording)
     with _progress() as progress:
@@ -183,7 +183,7 @@ def _report(
 ) -> None:
     from rich.console import Console
 
-    from tracer.experiment.report import document_of, render
+    from tracer.compare.report import document_of, render
 
     documents = [document_of(experiment, outcome) for experiment, outcome in runs]
     first = documents[0]
@@ -200,7 +200,7 @@ def _report(
     if json_to_stdout:
         click.echo(json.dumps(first))
     if html_path is not None:
-        from tracer.experiment.report import views_of
+        from tracer.compare.report import views_of
         from tracer.reports.page.render import write_page
 
         names = " · ".join(one.name for one in runs[0][0].configurations)

@@ -23,7 +23,7 @@ def doctor(settings: str | None, *, as_json: bool) -> None:
     Exit 1 if a seam is refused or an agent isn't well.
     """
     from tracer.agent.health import agent_statuses
-    from tracer.checkup import seam_statuses
+    from tracer.launch.doctor import seam_statuses
 
     if settings is not None and not settings.strip():
         raise BadInputError("--settings: names no module")

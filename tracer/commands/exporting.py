@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from tracer import exporting, metering
 from tracer.commands import BadInputError
+from tracer.settings import metrics as metering
+from tracer.settings import otlp as exporting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

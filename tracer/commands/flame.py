@@ -13,9 +13,9 @@ from tracer.commands import BadInputError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tracer.analysis.picture import Picture, Taken
-    from tracer.analysis.request import Request
-    from tracer.sinks.recording import Recording
+    from tracer.analysis.attribution.request import Request
+    from tracer.analysis.flame.picture import Picture, Taken
+    from tracer.recording.recording import Recording
 
 FORMATS: Final = ("html", "speedscope", "perfetto", "pprof", "collapsed", "text")
 _SUFFIXES: Final = {
@@ -60,7 +60,7 @@ def flame(  # noqa: PLR0913 - one a question the command line asks
 
     Without --request it is the median request of those with stacks.
     """
-    from tracer.sinks.recording import RecordingError
+    from tracer.recording.recording import RecordingError
 
     if wanted is not None and (aggregate or against is not None):
         raise BadInputError("--request: shows one request, not many added up")
@@ -95,8 +95,8 @@ def _default(recording: Path, form: str) -> Path:
 
 
 def _picture(path: Path, wanted: str | None, route: str | None, *, together: bool) -> Picture:
-    from tracer.analysis.flame import is_thin
-    from tracer.analysis.picture import of_request, of_requests
+    from tracer.analysis.flame.flame import is_thin
+    from tracer.analysis.flame.picture import of_request, of_requests
 
     with _opened(path) as opened:
         known = opened.with_stacks()
@@ -114,7 +114,7 @@ def _picture(path: Path, wanted: str | None, route: str | None, *, together: boo
 
 
 def _compared(picture: Picture, path: Path, against: Path, route: str | None) -> Picture:
-    from tracer.analysis.picture import difference
+    from tracer.analysis.flame.picture import difference
 
     other = _picture(against, None, route, together=True)
     return difference(picture, other, (path.stem, against.stem))

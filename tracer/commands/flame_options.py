@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from tracer import flame_policy
 from tracer.commands import BadInputError
+from tracer.settings import flame as flame_policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

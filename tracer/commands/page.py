@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from tracer.analysis.measurement import Measurement
-    from tracer.analysis.picture import Taken
-    from tracer.analysis.request import Request
-    from tracer.sinks.recording import Recording
+    from tracer.analysis.attribution.request import Request
+    from tracer.analysis.flame.picture import Taken
+    from tracer.analysis.statistics.measurement import Measurement
+    from tracer.recording.recording import Recording
 
     Fetch = Callable[[Sequence[int]], Iterator[Request]]
 
@@ -26,8 +26,8 @@ def recording_page(
     opened: Recording, measurement: Measurement, route: str | None, output: Path
 ) -> Path:
     """Write the page and return where; the request that was asked for is shown first."""
-    from tracer.analysis.spread import quantile
-    from tracer.analysis.summary import report_document
+    from tracer.analysis.statistics.spread import quantile
+    from tracer.analysis.statistics.summary import report_document
     from tracer.reports.page.render import write_page
     from tracer.reports.page.view import pick, view_of
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from tracer import policy
 from tracer.commands import BadInputError
+from tracer.settings import sampling as policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

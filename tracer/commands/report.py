@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tracer.analysis.wording import plural
+from tracer.analysis.findings.wording import plural
 from tracer.commands import BadInputError
 
 if TYPE_CHECKING:
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import TextIO
 
-    from tracer.analysis.measurement import Measurement
-    from tracer.analysis.request import Request
-    from tracer.analysis.tally import Tallies
-    from tracer.sinks.recording import Recording
+    from tracer.analysis.attribution.request import Request
+    from tracer.analysis.statistics.measurement import Measurement
+    from tracer.analysis.statistics.tally import Tallies
+    from tracer.recording.recording import Recording
 
 
 @click.command()
@@ -44,7 +44,7 @@ def report(  # noqa: PLR0913 - one a question the command line asks
     recording: Path, form: str, wanted: str | None, route: str | None, output: Path, *, redo: bool
 ) -> None:
     """Print what a RECORDING says; it may still be being written."""
-    from tracer.sinks.recording import RecordingError
+    from tracer.recording.recording import RecordingError
 
     try:
         if redo:
@@ -67,7 +67,7 @@ def _write(
     opened: Recording, wanted: str | None, route: str | None, form: str, output: Path
 ) -> None:
     """Write the summary, or what one request says."""
-    from tracer.analysis.spread import quantile
+    from tracer.analysis.statistics.spread import quantile
 
     tallies, concluded = opened.tallies()
     for key in list(tallies):
@@ -94,8 +94,8 @@ def _write(
 
 
 def _redo(path: Path) -> None:
-    from tracer.sinks.conclusions import redo
-    from tracer.sinks.recording import Recording
+    from tracer.recording.conclusions import redo
+    from tracer.recording.recording import Recording
 
     with Recording(path) as there:
         if there.open:
@@ -131,7 +131,7 @@ def _spare(recording: Path, output: Path) -> None:
 def open_recording(path: Path) -> Recording:
     """Open a recording; one that is being written is brought up to date first."""
     from tracer.agent.session import sync_with
-    from tracer.sinks.recording import Recording
+    from tracer.recording.recording import Recording
 
     opened = Recording(path)
     if opened.open and "socket" in opened.meta:
@@ -151,7 +151,7 @@ def _write_lines(requests: Iterator[Request], output: Path) -> None:
 def _print(measurement: Measurement, form: str, output: Path, *, named: bool) -> None:
     from rich.console import Console
 
-    from tracer.analysis.summary import report_document
+    from tracer.analysis.statistics.summary import report_document
     from tracer.reports.json import dump
     from tracer.reports.terminal import render_report, render_request
 
@@ -193,8 +193,8 @@ def _said_of_export(export: Mapping[str, Any]) -> str:
 def _measurement(
     opened: Recording, tallies: Tallies, concluded: int, chosen: Request | None
 ) -> Measurement:
-    from tracer.analysis.fold import VERSION
-    from tracer.analysis.measurement import Measurement, Round
+    from tracer.analysis.shapes.fold import VERSION
+    from tracer.analysis.statistics.measurement import Measurement, Round
 
     notes = [] if not opened.open else ["the recording is still open: requests may follow"]
     if concluded and opened.tallied:

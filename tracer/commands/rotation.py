@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from tracer import rotation
 from tracer.commands import BadInputError
+from tracer.settings import rotation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -56,7 +56,7 @@ def run(
     """  # noqa: D301 - click's own mark for a paragraph to leave alone
     from tracer.agent.session import AgentError, open_session
     from tracer.commands.interpreters import hiding_option
-    from tracer.experiment.redact import redact
+    from tracer.compare.redact import redact
 
     program = shutil.which(command[0])
     if program is None:

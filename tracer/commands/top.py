@@ -108,7 +108,7 @@ class Watched:
 
     def view(self, size: tuple[int, int]) -> Group:
         """Return what there is to see."""
-        from tracer.analysis.lately import lately
+        from tracer.analysis.statistics.lately import lately
         from tracer.reports.top import live_view
 
         before, newest = self._since(), self._seen[-1]

@@ -13,8 +13,8 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from tracer.export import messages
-from tracer.exporting import CONSOLE, read_settings
-from tracer.frames import TIMELINE
+from tracer.model.frames import TIMELINE
+from tracer.settings.otlp import CONSOLE, read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

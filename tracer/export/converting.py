@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from tracer import frames
-from tracer.analysis.batch import Batch
-from tracer.analysis.busy import near
-from tracer.analysis.drawer import Drawer
-from tracer.analysis.span_levels import DEFAULT, Level
-from tracer.analysis.worker import Worker
+from tracer.analysis.attribution.worker import Worker
+from tracer.analysis.shapes.batch import Batch
+from tracer.analysis.shapes.busy import near
+from tracer.analysis.spans.drawer import Drawer
+from tracer.analysis.spans.span_levels import DEFAULT, Level
 from tracer.export import messages
-from tracer.marks import BUSY_INTS, MARK_INTS
+from tracer.model import frames
+from tracer.model.marks import BUSY_INTS, MARK_INTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from tracer.analysis.drawer import Drawing
-    from tracer.frames import Head
+    from tracer.analysis.spans.drawer import Drawing
+    from tracer.model.frames import Head
 
     Ints = NDArray[np.int64]
 

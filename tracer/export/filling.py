@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from tracer.analysis.columns import begins, joined
+from tracer.analysis.spans.columns import begins, joined
 from tracer.export.protobuf import SHORT, WIDE_BITS, wide
 from tracer.export.template import ID, LENGTH_AT
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from tracer.analysis.columns import Columns
+    from tracer.analysis.spans.columns import Columns
     from tracer.export.template import Template, Written
 
     Ints = NDArray[np.int64]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 from opentelemetry.sdk.trace import SpanLimits
 
 if TYPE_CHECKING:
-    from tracer.analysis.span_words import Value
-    from tracer.analysis.spans import Span
+    from tracer.analysis.spans.span_words import Value
+    from tracer.analysis.spans.spans import Span
 
 
 _EVER: Final = 64

@@ -6,7 +6,7 @@ import json
 import struct
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from tracer.frames import OCCUPANCY, TIMELINE
+from tracer.model.frames import OCCUPANCY, TIMELINE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -12,21 +12,21 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-from tracer.analysis.answers import Answers
-from tracer.analysis.fold import Folder
-from tracer.analysis.metrics import DROPPED, SEEN, Bounds, Series, measured
-from tracer.analysis.names import Names
-from tracer.analysis.tally import Tallies
+from tracer.analysis.attribution.names import Names
+from tracer.analysis.findings.answers import Answers
+from tracer.analysis.metrics.metrics import DROPPED, SEEN, Bounds, Series, measured
+from tracer.analysis.shapes.fold import Folder
+from tracer.analysis.statistics.tally import Tallies
 from tracer.export import messages
 from tracer.export.converting import Converter
 from tracer.export.metrics import make_resource, metrics_data
-from tracer.frames import TIMELINE
+from tracer.model.frames import TIMELINE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tracer.export.sending import Sender
-    from tracer.metering import MetricSettings
+    from tracer.settings.metrics import MetricSettings
 
 _HELD_S: Final = 1.0
 _TOGETHER: Final = 256

@@ -20,14 +20,14 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.metrics.export import Buckets as SdkBuckets
 from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, Resource
 
-from tracer.analysis.exponential import SCALE, Exponential
+from tracer.analysis.statistics.exponential import SCALE, Exponential
 from tracer.export.resources import scope
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tracer.analysis.answers import Example
-    from tracer.analysis.metrics import Instrument, Series
+    from tracer.analysis.findings.answers import Example
+    from tracer.analysis.metrics.metrics import Instrument, Series
 
 _SECOND: Final = 1_000_000_000
 _CUMULATIVE: Final = AggregationTemporality.CUMULATIVE

@@ -15,7 +15,7 @@ from tracer.export.readable import readable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tracer.analysis.drawer import Drawing
+    from tracer.analysis.spans.drawer import Drawing
     from tracer.export.limiting import Limits
 
 HTTP: Final = "otlp_proto_http"

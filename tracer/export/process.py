@@ -24,14 +24,14 @@ from tracer.export.meter import Meter
 from tracer.export.outlets import make_outlets
 from tracer.export.sending import THREAD, Sender, make_exporters
 from tracer.export.spans import Spans
-from tracer.exporting import CONSOLE, aim, read_settings
-from tracer.metering import read_metrics
-from tracer.priority import give_way
+from tracer.launch.priority import give_way
+from tracer.settings.metrics import read_metrics
+from tracer.settings.otlp import CONSOLE, aim, read_settings
 
 if TYPE_CHECKING:
     from tracer.export.outlets import Outlet
-    from tracer.exporting import Settings
-    from tracer.metering import MetricSettings
+    from tracer.settings.metrics import MetricSettings
+    from tracer.settings.otlp import Settings
 
 _IN, _PRINTED = 0, 1
 _READ: Final = 1 << 20

@@ -10,7 +10,7 @@ from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, Trace
 from tracer.export.resources import resource_of, scope
 
 if TYPE_CHECKING:
-    from tracer.analysis.spans import Span, Trace
+    from tracer.analysis.spans.spans import Span, Trace
     from tracer.export.limiting import Limits
 
 SAMPLED = TraceFlags(TraceFlags.SAMPLED)

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 from tracer.export.batching import Batcher, Item
 from tracer.export.converting import Converter
-from tracer.frames import TIMELINE
+from tracer.model.frames import TIMELINE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tracer.export.messages import Message
     from tracer.export.outlets import Outlet
-    from tracer.exporting import Settings
+    from tracer.settings.otlp import Settings
 
 _TOGETHER: Final = 256
 _PATIENCE_S: Final = 0.1

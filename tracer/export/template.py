@@ -10,20 +10,20 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as Message
 
-from tracer.analysis.columns import HOP_CELLS
-from tracer.analysis.drawn import layer_of, with_loss
+from tracer.analysis.spans.columns import HOP_CELLS
+from tracer.analysis.spans.drawn import layer_of, with_loss
 from tracer.export.protobuf import BYTES, FIXED64, SHORT, VARINT, WIDE, field, tag, varint
-from tracer.layers import HOP_PHASES
+from tracer.model.layers import HOP_PHASES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
-    from tracer.analysis.drawn import Drawn
-    from tracer.analysis.span_plan import Figure
-    from tracer.analysis.span_shape import SpanShape
-    from tracer.analysis.spans import Span
+    from tracer.analysis.spans.drawn import Drawn
+    from tracer.analysis.spans.span_plan import Figure
+    from tracer.analysis.spans.span_shape import SpanShape
+    from tracer.analysis.spans.spans import Span
 
     Ints = NDArray[np.int64]
     Constant = Callable[[Span], bytes]

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from tracer.analysis.columns import SECTIONS, had_loop
-from tracer.analysis.drawn import Extra, extra_span
+from tracer.analysis.spans.columns import SECTIONS, had_loop
+from tracer.analysis.spans.drawn import Extra, extra_span
 from tracer.export.template import Template, Written
-from tracer.traceparent import tracestate_of
+from tracer.model.traceparent import tracestate_of
 
 if TYPE_CHECKING:
-    from tracer.analysis.columns import Columns
+    from tracer.analysis.spans.columns import Columns
     from tracer.export.template import Constant
 
 _SPANS: Final = 20_000

@@ -27,10 +27,10 @@ from tracer.export.templates import Templates
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from tracer.analysis.columns import Columns
-    from tracer.analysis.drawer import Drawing
-    from tracer.analysis.span_words import Value
-    from tracer.analysis.spans import Span, Trace
+    from tracer.analysis.spans.columns import Columns
+    from tracer.analysis.spans.drawer import Drawing
+    from tracer.analysis.spans.span_words import Value
+    from tracer.analysis.spans.spans import Span, Trace
     from tracer.export.limiting import Limits
 
 _RESOURCE_SPANS: Final = tag(ExportTraceServiceRequest, "resource_spans", BYTES)

@@ -7,7 +7,7 @@ import logging
 from typing import Final
 
 from tracer.probes.elsewhere import foreign
-from tracer.seams import Probe
+from tracer.runtime.seams import Probe
 
 BUILT_IN: Final = (
     "runtime",

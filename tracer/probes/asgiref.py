@@ -10,14 +10,9 @@ from threading import get_ident as ident
 from threading import get_native_id as native_id
 from typing import TYPE_CHECKING, Any, Final
 
-from tracer import loops
-from tracer.accelerator import native
-from tracer.clock import now
-from tracer.recorder import CURRENT, LONG_NS
-from tracer.scopes import disarm, mark, mark_at, mark_coroutine_function, standing_in
-from tracer.seams import Probe, Seam
-from tracer.sites import Sites
-from tracer.timeline import (
+from tracer.model.clock import now
+from tracer.model.native import native
+from tracer.model.timeline import (
     BEGUN,
     BRIDGE,
     CALL,
@@ -32,15 +27,20 @@ from tracer.timeline import (
     SUBMITTED,
     Timeline,
 )
-from tracer.tracks import followed, own_code
-from tracer.watched import WATCHED
+from tracer.runtime import loops
+from tracer.runtime.call_sites import Sites
+from tracer.runtime.recorder import CURRENT, LONG_NS
+from tracer.runtime.scopes import disarm, mark, mark_at, mark_coroutine_function, standing_in
+from tracer.runtime.seams import Probe, Seam
+from tracer.runtime.tasks import followed, own_code
+from tracer.runtime.watched import WATCHED
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Coroutine
     from concurrent.futures import Executor
 
-    from tracer.recorder import Recorder
+    from tracer.runtime.recorder import Recorder
 
 _HANDLER: Final = "thread_handler"
 _beginning: dict[int, tuple[Timeline, int, int]] = {}

@@ -7,17 +7,17 @@ import functools
 from threading import get_ident as ident
 from typing import TYPE_CHECKING, Any, Final
 
-from tracer import callbacks, loops
-from tracer.accelerator import native
-from tracer.clock import now
-from tracer.recorder import CURRENT, LONG_NS, OCCUPANCY_FLOOR_NS
-from tracer.scopes import disarm, standing_in
-from tracer.seams import Probe, Seam
+from tracer.model.clock import now
+from tracer.model.native import native
+from tracer.runtime import callbacks, loops
+from tracer.runtime.recorder import CURRENT, LONG_NS, OCCUPANCY_FLOOR_NS
+from tracer.runtime.scopes import disarm, standing_in
+from tracer.runtime.seams import Probe, Seam
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tracer.recorder import Recorder
+    from tracer.runtime.recorder import Recorder
 
 
 def _handle_run(recorder: Recorder, original: Callable[[Any], None]) -> Callable[[Any], None]:

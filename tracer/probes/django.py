@@ -8,18 +8,25 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, Final
 
-from tracer import chain
-from tracer.accelerator import native
-from tracer.recorder import CURRENT
-from tracer.scopes import attempt, enter, is_coroutine_function, leave, note_error, standing_in
-from tracer.seams import Probe, Seam
-from tracer.sites import NAME_ATTRIBUTE, describe
+from tracer.model.native import native
+from tracer.runtime import django_chain as chain
+from tracer.runtime.call_sites import NAME_ATTRIBUTE, describe
+from tracer.runtime.recorder import CURRENT
+from tracer.runtime.scopes import (
+    attempt,
+    enter,
+    is_coroutine_function,
+    leave,
+    note_error,
+    standing_in,
+)
+from tracer.runtime.seams import Probe, Seam
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tracer.recorder import Recorder
-    from tracer.timeline import Timeline
+    from tracer.model.timeline import Timeline
+    from tracer.runtime.recorder import Recorder
 
 _building: list[str | None] = []
 """The dotted path of the link being built, while `load_middleware` runs."""

@@ -9,9 +9,10 @@ import functools
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from tracer.accelerator import native
-from tracer.recorder import CURRENT
-from tracer.scopes import (
+from tracer.model.native import native
+from tracer.runtime.call_sites import describe
+from tracer.runtime.recorder import CURRENT
+from tracer.runtime.scopes import (
     attempt,
     disarm,
     enter,
@@ -25,14 +26,13 @@ from tracer.scopes import (
     scoped,
     standing_in,
 )
-from tracer.seams import Probe, Seam
-from tracer.sites import describe
+from tracer.runtime.seams import Probe, Seam
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tracer.recorder import Recorder
-    from tracer.timeline import Timeline
+    from tracer.model.timeline import Timeline
+    from tracer.runtime.recorder import Recorder
 
 SCOPE_KEY: Final = "tracer.timeline"
 """Where a server's probe puts the timeline, for servers that reset the context."""

@@ -8,16 +8,16 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, Final
 
-from tracer.chunks import Pulls
-from tracer.recorder import CURRENT
-from tracer.scopes import attempt, mark, scope, scoped
-from tracer.seams import Probe, Seam
-from tracer.timeline import CONNECT, STREAM
+from tracer.model.timeline import CONNECT, STREAM
+from tracer.runtime.recorder import CURRENT
+from tracer.runtime.scopes import attempt, mark, scope, scoped
+from tracer.runtime.seams import Probe, Seam
+from tracer.runtime.streams import Pulls
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-    from tracer.recorder import Recorder
+    from tracer.runtime.recorder import Recorder
 
 WHOEVER: Final = ""
 """The layer of an owner that is a part of the code around it."""

@@ -9,15 +9,15 @@ import functools
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from tracer.accelerator import native
-from tracer.recorder import CURRENT
-from tracer.scopes import enter, leave, note_error, scope, scoped, standing_in
-from tracer.seams import Probe, Seam
+from tracer.model.native import native
+from tracer.runtime.recorder import CURRENT
+from tracer.runtime.scopes import enter, leave, note_error, scope, scoped, standing_in
+from tracer.runtime.seams import Probe, Seam
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tracer.recorder import Recorder
+    from tracer.runtime.recorder import Recorder
 
 WHOEVER: Final = ""
 _HANDLER: Final = "_tracer_handling"

@@ -10,23 +10,23 @@ from threading import get_ident as ident
 from threading import get_native_id as native_id
 from typing import TYPE_CHECKING, Any, Final
 
-from tracer.accelerator import native
-from tracer.clock import now
-from tracer.identity import head_of
-from tracer.recorder import CURRENT
-from tracer.sampling import DROPPED, UNSEEN
-from tracer.scopes import attempt, disarm, mark, mark_at, scope
-from tracer.seams import Probe, Seam
-from tracer.serving import in_c, service_of
-from tracer.timeline import DONE, OS_THREAD, QUEUED, ROOT, STEP
-from tracer.touches import numbers, touches_of
-from tracer.traceparent import HEADERS
+from tracer.model.clock import now
+from tracer.model.native import native
+from tracer.model.timeline import DONE, OS_THREAD, QUEUED, ROOT, STEP
+from tracer.model.traceparent import HEADERS
+from tracer.runtime.connections import numbers, touches_of
+from tracer.runtime.fast_path import in_c, service_of
+from tracer.runtime.identity import head_of
+from tracer.runtime.recorder import CURRENT
+from tracer.runtime.sampling import DROPPED, UNSEEN
+from tracer.runtime.scopes import attempt, disarm, mark, mark_at, scope
+from tracer.runtime.seams import Probe, Seam
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tracer.recorder import Recorder
-    from tracer.timeline import Timeline
+    from tracer.model.timeline import Timeline
+    from tracer.runtime.recorder import Recorder
 
 _CONTEXT: Final = HEADERS.upper
 

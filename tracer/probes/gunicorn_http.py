@@ -8,17 +8,17 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, Final
 
-from tracer.accelerator import native
-from tracer.chunks import sent
-from tracer.recorder import CURRENT
-from tracer.scopes import attempt, enter, leave, mark, scope, scoped, standing_in
-from tracer.seams import Probe, Seam
-from tracer.timeline import DISCONNECT
+from tracer.model.native import native
+from tracer.model.timeline import DISCONNECT
+from tracer.runtime.recorder import CURRENT
+from tracer.runtime.scopes import attempt, enter, leave, mark, scope, scoped, standing_in
+from tracer.runtime.seams import Probe, Seam
+from tracer.runtime.streams import sent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tracer.recorder import Recorder
+    from tracer.runtime.recorder import Recorder
 
 
 def _write_error(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:

@@ -11,16 +11,16 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from tracer.exporting import is_exported
-from tracer.live_context import current
-from tracer.scopes import disarm
-from tracer.seams import Probe, Seam
-from tracer.traceparent import HEADERS
+from tracer.model.traceparent import HEADERS
+from tracer.runtime.live_context import current
+from tracer.runtime.scopes import disarm
+from tracer.runtime.seams import Probe, Seam
+from tracer.settings.otlp import is_exported
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tracer.recorder import Recorder
+    from tracer.runtime.recorder import Recorder
 
 _API: Final = "opentelemetry.trace"
 _CONTEXT: Final = "opentelemetry.context.contextvars_context:ContextVarsRuntimeContext"

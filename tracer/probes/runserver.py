@@ -12,19 +12,19 @@ from threading import get_ident as ident
 from threading import get_native_id as native_id
 from typing import TYPE_CHECKING, Any, Final
 
-from tracer.chunks import sent
-from tracer.clock import now
-from tracer.recorder import CURRENT
-from tracer.scopes import attempt, enter, leave, mark, mark_at, scope, scoped
-from tracer.seams import Probe, Seam
-from tracer.timeline import DISCONNECT, DONE, ENTER, OS_THREAD, ROOT, STEP
-from tracer.traceparent import HEADERS
+from tracer.model.clock import now
+from tracer.model.timeline import DISCONNECT, DONE, ENTER, OS_THREAD, ROOT, STEP
+from tracer.model.traceparent import HEADERS
+from tracer.runtime.recorder import CURRENT
+from tracer.runtime.scopes import attempt, enter, leave, mark, mark_at, scope, scoped
+from tracer.runtime.seams import Probe, Seam
+from tracer.runtime.streams import sent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tracer.recorder import Recorder
-    from tracer.timeline import Timeline
+    from tracer.model.timeline import Timeline
+    from tracer.runtime.recorder import Recorder
 
 _CONNECTION: Final = "_tracer_connection"
 _TOUCH: Final = "_tracer_touch"

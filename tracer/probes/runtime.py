@@ -7,16 +7,16 @@ import gc
 from threading import get_ident as ident
 from typing import TYPE_CHECKING, Any, Final
 
-from tracer.clock import now
-from tracer.recorder import CURRENT
-from tracer.scopes import mark, mark_at
-from tracer.seams import Probe, Seam
-from tracer.timeline import PAUSE, PAUSE_END, THREAD
+from tracer.model.clock import now
+from tracer.model.timeline import PAUSE, PAUSE_END, THREAD
+from tracer.runtime.recorder import CURRENT
+from tracer.runtime.scopes import mark, mark_at
+from tracer.runtime.seams import Probe, Seam
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tracer.recorder import Recorder
+    from tracer.runtime.recorder import Recorder
 
 _SHORT_NS: Final = 5_000
 

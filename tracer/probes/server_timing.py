@@ -9,15 +9,15 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from tracer.recorder import CURRENT
-from tracer.scopes import attempt
-from tracer.seams import Probe, Seam
-from tracer.server_timing import NAME, ServerTiming
+from tracer.runtime.recorder import CURRENT
+from tracer.runtime.scopes import attempt
+from tracer.runtime.seams import Probe, Seam
+from tracer.runtime.server_timing import NAME, ServerTiming
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tracer.recorder import Recorder
+    from tracer.runtime.recorder import Recorder
 
 
 def _send_headers(add: Callable[[Any, str], None]) -> Callable[[Recorder, Any], Any]:

@@ -12,12 +12,16 @@ from threading import get_ident as ident
 from threading import get_native_id as native_id
 from typing import TYPE_CHECKING, Any, Final
 
-from tracer.accelerator import native
-from tracer.applications import noting_errors, telling_times
-from tracer.callbacks import READING
-from tracer.clock import now
-from tracer.recorder import CURRENT, OCCUPANCY_FLOOR_NS
-from tracer.scopes import (
+from tracer.model.clock import now
+from tracer.model.native import native
+from tracer.model.timeline import DISCONNECT, DONE, LAST, OS_THREAD, READ, ROOT, STEP
+from tracer.model.traceparent import HEADERS
+from tracer.runtime.applications import noting_errors, telling_times
+from tracer.runtime.callbacks import READING
+from tracer.runtime.connections import touches_of
+from tracer.runtime.fast_path import in_c, service_of
+from tracer.runtime.recorder import CURRENT, OCCUPANCY_FLOOR_NS
+from tracer.runtime.scopes import (
     attempt,
     mark,
     mark_at,
@@ -26,18 +30,14 @@ from tracer.scopes import (
     scoped,
     standing_in,
 )
-from tracer.seams import Probe, Seam
-from tracer.serving import in_c, service_of
-from tracer.timeline import DISCONNECT, DONE, LAST, OS_THREAD, READ, ROOT, STEP
-from tracer.touches import touches_of
-from tracer.traceparent import HEADERS
-from tracer.tracks import native_roots, root_track
+from tracer.runtime.seams import Probe, Seam
+from tracer.runtime.tasks import native_roots, root_track
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tracer.recorder import Recorder
-    from tracer.timeline import Timeline
+    from tracer.model.timeline import Timeline
+    from tracer.runtime.recorder import Recorder
 
 SCOPE_KEY: Final = "tracer.timeline"
 _CONTEXT: Final = HEADERS.raw

@@ -10,17 +10,17 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, Final
 
-from tracer import callbacks, loops
-from tracer.seams import Probe, Seam
-from tracer.tracks import WAITING, Waiting
-from tracer.watched import WATCHED
+from tracer.runtime import callbacks, loops
+from tracer.runtime.seams import Probe, Seam
+from tracer.runtime.tasks import WAITING, Waiting
+from tracer.runtime.watched import WATCHED
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from tracer.recorder import Recorder
-    from tracer.tracks import PureWaiting
+    from tracer.runtime.recorder import Recorder
+    from tracer.runtime.tasks import PureWaiting
 
 
 @functools.lru_cache(maxsize=1)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tracer.analysis.wording import count, duration, percent, plural, short
+from tracer.analysis.findings.wording import count, duration, percent, plural, short
 from tracer.reports.palette import NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tracer.layers import Layer
+    from tracer.model.layers import Layer
 
 Entry = dict[str, Any]
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import TextIO
 
-    from tracer.analysis.request import Request
+    from tracer.analysis.attribution.request import Request
 
 
 def dump(document: Mapping[str, Any], stream: TextIO) -> None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tracer.layers import LAYERS
+from tracer.model.layers import LAYERS
 
 if TYPE_CHECKING:
-    from tracer.layers import Layer
+    from tracer.model.layers import Layer
 
 COLOURS: Final[dict[Layer, str]] = {
     "server": "#0072B2",

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from tracer.analysis.wording import ran_there
+from tracer.analysis.findings.wording import ran_there
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from tracer.analysis.request import Hop, Request, Segment
+    from tracer.analysis.attribution.request import Hop, Request, Segment
 
 # A step this small a part of the request is folded into its neighbour.
 TOO_SMALL = 0.004

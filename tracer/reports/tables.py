@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from tracer.analysis.wording import asked_by, count, duration, percent, ran_there, short
-from tracer.layers import LAYERS
+from tracer.analysis.findings.wording import asked_by, count, duration, percent, ran_there, short
+from tracer.model.layers import LAYERS
 from tracer.reports.answer import signed
 from tracer.reports.palette import COLOURS, NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tracer.layers import Layer
+    from tracer.model.layers import Layer
 
 Entry = dict[str, Any]
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from rich.padding import Padding
 from rich.text import Text
 
-from tracer.analysis.advice import OBSERVER_FINDING
-from tracer.analysis.summary import explained_requests, median_request
-from tracer.analysis.wording import duration, plural
+from tracer.analysis.findings.advice import OBSERVER_FINDING
+from tracer.analysis.findings.wording import duration, plural
+from tracer.analysis.statistics.summary import explained_requests, median_request
 from tracer.reports import tables
 from tracer.reports.answer import (
     certainty_sentence,
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
-    from tracer.analysis.measurement import Measurement
-    from tracer.analysis.request import Request
+    from tracer.analysis.attribution.request import Request
+    from tracer.analysis.statistics.measurement import Measurement
 
 Document = dict[str, Any]
 

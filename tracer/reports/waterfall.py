@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from tracer.analysis.wording import duration, in_order, plural, ran_there, short
-from tracer.layers import LAYERS
+from tracer.analysis.findings.wording import duration, in_order, plural, ran_there, short
+from tracer.model.layers import LAYERS
 from tracer.reports.palette import COLOURS, NAMES
 from tracer.reports.steps import steps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tracer.analysis.request import Hop, Request, Segment
-    from tracer.layers import Layer
+    from tracer.analysis.attribution.request import Hop, Request, Segment
+    from tracer.model.layers import Layer
     from tracer.reports.steps import Row
 
 ROWS = 28

@@ -7,7 +7,7 @@ import re
 
 
 def _refuse(pattern):
-    from tracer import seams
+    from tracer.runtime import seams
 
     install, check = seams.Installation._install, seams.check_shape
     current = [""]

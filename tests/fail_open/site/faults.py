@@ -48,13 +48,13 @@ def _breakable(name, fault):
 
 def install():
     """Put the breaking points in, where a tracer is installed."""
-    if "tracer.recorder" not in sys.modules:
+    if "tracer.runtime.recorder" not in sys.modules:
         return
-    from tracer.accelerator import native
-    from tracer.recorder import Recorder, installed
-    from tracer.sampling import Sampler
-    from tracer.sites import Sites
-    from tracer.timeline import Timeline
+    from tracer.model.native import native
+    from tracer.model.timeline import Timeline
+    from tracer.runtime.call_sites import Sites
+    from tracer.runtime.recorder import Recorder, installed
+    from tracer.runtime.sampling import Sampler
 
     for method in ("open", "occupy", "culprit", "note_error", "watch_loop"):
         setattr(Recorder, method, _breaking(method, getattr(Recorder, method)))
@@ -89,7 +89,7 @@ def install():
 
 def _have_python_do_it():
     """Where all is as usual there is nothing but C, which can't be broken from here."""
-    from tracer.recorder import installed
+    from tracer.runtime.recorder import installed
 
     recorder = installed()
     if recorder is not None and recorder.ending is not None:

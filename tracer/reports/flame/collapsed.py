@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tracer.analysis.flame import Path
-    from tracer.analysis.picture import Picture
+    from tracer.analysis.flame.flame import Path
+    from tracer.analysis.flame.picture import Picture
 
 
 def collapsed(picture: Picture) -> Iterator[str]:

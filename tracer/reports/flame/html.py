@@ -14,7 +14,7 @@ from tracer.reports.page.render import OUR_STYLES, assemble
 from tracer.reports.palette import legend
 
 if TYPE_CHECKING:
-    from tracer.analysis.picture import Picture
+    from tracer.analysis.flame.picture import Picture
 
 SCRIPTS: Final = (
     "dom.js",

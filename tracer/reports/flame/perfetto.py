@@ -8,14 +8,14 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any, Final
 
-from tracer.analysis.flame_tree import spans
+from tracer.analysis.flame.flame_tree import spans
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tracer.analysis.flame import Piece
-    from tracer.analysis.picture import Picture
-    from tracer.analysis.request import Request
+    from tracer.analysis.attribution.request import Request
+    from tracer.analysis.flame.flame import Piece
+    from tracer.analysis.flame.picture import Picture
 
 _STITCHED: Final = 0
 _NS: Final = 1000

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tracer.analysis.flame import Step
-    from tracer.analysis.picture import Picture
-    from tracer.analysis.request import Request
+    from tracer.analysis.attribution.request import Request
+    from tracer.analysis.flame.flame import Step
+    from tracer.analysis.flame.picture import Picture
 
 # Fields of Profile, and of the messages in it.
 _SAMPLE_TYPE, _SAMPLE, _LOCATION, _FUNCTION, _STRINGS = 1, 2, 4, 5, 6

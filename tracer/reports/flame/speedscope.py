@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from tracer.analysis.flame_tree import events
+from tracer.analysis.flame.flame_tree import events
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tracer.analysis.flame import Piece, Step
-    from tracer.analysis.flame_tree import Folded
-    from tracer.analysis.picture import Picture
+    from tracer.analysis.flame.flame import Piece, Step
+    from tracer.analysis.flame.flame_tree import Folded
+    from tracer.analysis.flame.picture import Picture
 
 _SCHEMA: Final = "https://www.speedscope.app/file-format-schema.json"
 

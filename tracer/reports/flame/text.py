@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Final
 from rich.table import Table
 from rich.text import Text
 
-from tracer.analysis.flame_tree import tree
+from tracer.analysis.flame.flame_tree import tree
 from tracer.reports.palette import COLOURS, NAMES
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from tracer.analysis.flame_tree import Branch
-    from tracer.analysis.picture import Picture
+    from tracer.analysis.flame.flame_tree import Branch
+    from tracer.analysis.flame.picture import Picture
 
 _BAR: Final = 24
 _LEAST: Final = 0.005

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from tracer.layers import HOP_PHASES
+from tracer.model.layers import HOP_PHASES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tracer.analysis.request import Hop, Request, Segment
+    from tracer.analysis.attribution.request import Hop, Request, Segment
 
 STATES: Final = ("run", "wait")
 CERTAINTIES: Final = ("exact", "bound", "estimate")

@@ -7,16 +7,16 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from tracer.analysis.flame import is_thin
-from tracer.analysis.picture import difference, of_request, of_requests
-from tracer.analysis.wording import duration, plural
+from tracer.analysis.findings.wording import duration, plural
+from tracer.analysis.flame.flame import is_thin
+from tracer.analysis.flame.picture import difference, of_request, of_requests
 from tracer.reports.page.compact import Names
 from tracer.reports.page.rectangles import drawings_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from tracer.analysis.picture import Picture, Taken
+    from tracer.analysis.flame.picture import Picture, Taken
     from tracer.reports.page.rectangles import Drawing
 
     Document = dict[str, Any]

@@ -10,15 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
-from tracer.analysis.flame_tree import spans, tree
-from tracer.layers import LAYERS
+from tracer.analysis.flame.flame_tree import spans, tree
+from tracer.model.layers import LAYERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tracer.analysis.flame import Piece, Step
-    from tracer.analysis.flame_tree import Branch, Folded
-    from tracer.analysis.picture import Picture
+    from tracer.analysis.flame.flame import Piece, Step
+    from tracer.analysis.flame.flame_tree import Branch, Folded
+    from tracer.analysis.flame.picture import Picture
     from tracer.reports.page.compact import Names
 
 MOST: Final = 50_000

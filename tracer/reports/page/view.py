@@ -6,14 +6,14 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from tracer.analysis.advice import OBSERVER_FINDING
-from tracer.analysis.bootstrap import Drawn, in_nanoseconds, interval
-from tracer.analysis.curves import histogram, percentile_curve
-from tracer.analysis.figures import ratio
-from tracer.analysis.overview import Overview
-from tracer.analysis.spread import quantile, weighed
-from tracer.analysis.summary import explained_requests, median_request, tallies_of
-from tracer.layers import LAYERS
+from tracer.analysis.findings.advice import OBSERVER_FINDING
+from tracer.analysis.statistics.bootstrap import Drawn, in_nanoseconds, interval
+from tracer.analysis.statistics.curves import histogram, percentile_curve
+from tracer.analysis.statistics.figures import ratio
+from tracer.analysis.statistics.overview import Overview
+from tracer.analysis.statistics.spread import quantile, weighed
+from tracer.analysis.statistics.summary import explained_requests, median_request, tallies_of
+from tracer.model.layers import LAYERS
 from tracer.reports.answer import (
     certainty_sentence,
     comparison_sentence,
@@ -25,9 +25,9 @@ from tracer.reports.page.flames import no_flames
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from tracer.analysis.measurement import Measurement
-    from tracer.analysis.request import Request
-    from tracer.analysis.tally import Tallies
+    from tracer.analysis.attribution.request import Request
+    from tracer.analysis.statistics.measurement import Measurement
+    from tracer.analysis.statistics.tally import Tallies
 
     Document = dict[str, Any]
     Fetch = Callable[[Sequence[int]], Iterator[Request]]

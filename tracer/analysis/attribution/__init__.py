@@ -1,0 +1,1 @@
+"""One request: from its marks to segments that tile its window."""

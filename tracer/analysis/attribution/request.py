@@ -1,0 +1,163 @@
+"""One attributed request: what every report, comparison and finding is made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tracer.model.layers import Certainty, Layer, State
+    from tracer.model.nametable import Place
+
+SCHEMA = "tracer.request/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A half-open interval `[start_ns, end_ns)` with exactly one owner."""
+
+    start_ns: int
+    end_ns: int
+    layer: Layer
+    detail: str | None = None
+    part: str | None = None
+    phase: str | None = None
+    state: State = "run"
+    thread: int | None = None
+    certainty: Certainty = "exact"
+
+    @property
+    def duration_ns(self) -> int:
+        """Length in nanoseconds."""
+        return self.end_ns - self.start_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One hand-off there and back. `phases` are gross; an unobservable one is None."""
+
+    site: str
+    direction: str
+    start_ns: int
+    phases: dict[str, int | None]
+    event_loop_ns: int
+    thread_started: bool
+    after_response: bool
+    overlapped: bool
+    parent: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """A thread that ran something of the request.
+
+    `thread` is what the kernel knows it as, `ident` what Python does; `name` is None for
+    one that doesn't live on.
+    """
+
+    thread: int
+    ident: int
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """What our load client saw, on the clock it shares with the server.
+
+    `own_delay_ns` is how long the answer lay in the client's socket before the
+    client read it: its own lateness, measured, not the server's.
+    """
+
+    send_ns: int
+    first_byte_ns: int
+    last_byte_ns: int
+    own_delay_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request as the contract's `tracer.request/1` describes it.
+
+    Where nobody knows how many requests this one stands for, `weight` is 1 for
+    those who add them up, and null in JSON. `kept` is why it is recorded, `folded` how
+    many marks past the limit are none of their own. `places` says where code stands, by
+    its name; it isn't in JSON.
+    """
+
+    request_id: str
+    trace_id: str
+    parent_span_id: str | None
+    method: str
+    route: str | None
+    target: str | None
+    status: int | None
+    interface: str
+    server: str
+    loop: str | None
+    http: str | None
+    pid: int
+    connection: str
+    boot_id: str
+    start_unix_ns: int
+    weight: float
+    outcome: str
+    error_type: str | None
+    start_ns: int
+    end_ns: int
+    window: str
+    client: Client | None
+    segments: tuple[Segment, ...]
+    layers: dict[str, int]
+    hops: tuple[Hop, ...]
+    threads_started: int
+    threads_started_after_response: int
+    connections_opened: int
+    after_response: tuple[Segment, ...]
+    after_response_ns: int
+    overlapped: tuple[Segment, ...]
+    seams_absent: tuple[str, ...] = field(default=())
+    kept: str = "rate"
+    weight_known: bool = True
+    folded: int = 0
+    scheme: str | None = None
+    server_address: str | None = None
+    server_port: int | None = None
+    http_version: str | None = None
+    threads: tuple[Thread, ...] = ()
+    places: Mapping[str, Place] = field(default_factory=dict)
+
+    @property
+    def duration_ns(self) -> int:
+        """Length of the window in nanoseconds."""
+        return self.end_ns - self.start_ns
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the contract's object, ready for `json.dumps`."""
+        document: dict[str, Any] = {"schema": SCHEMA}
+        for name in self.__slots__:
+            if name == "places":
+                continue
+            value = getattr(self, name)
+            if name in _SEGMENT_LISTS:
+                value = [_plain(item) for item in value]
+            elif name == "client" and value is not None:
+                value = {
+                    "send_ns": value.send_ns,
+                    "first_byte_ns": value.first_byte_ns,
+                    "last_byte_ns": value.last_byte_ns,
+                }
+            elif name == "seams_absent":
+                value = list(value)
+            elif name == "weight" and not self.weight_known:
+                value = None
+            document[name] = value
+        return document
+
+
+_SEGMENT_LISTS = frozenset({"segments", "after_response", "overlapped", "hops", "threads"})
+
+
+def _plain(item: Segment | Hop | Thread) -> dict[str, Any]:
+    return {name: getattr(item, name) for name in item.__slots__}

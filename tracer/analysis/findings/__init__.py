@@ -1,0 +1,1 @@
+"""Causes with evidence, advice and predicted saving."""

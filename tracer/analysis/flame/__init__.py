@@ -1,0 +1,1 @@
+"""Flame graphs: Python stacks below the segments of a request."""

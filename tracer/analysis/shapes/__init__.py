@@ -1,0 +1,1 @@
+"""Many requests at once: those whose marks came in the same order are attributed once."""

@@ -1,0 +1,275 @@
+"""Instants put into the shapes of spans, for many requests at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from tracer.analysis.shapes.garbage import collect
+from tracer.analysis.shapes.taken import Taken
+from tracer.analysis.shapes.telling import others
+from tracer.analysis.shapes.told import Stretches, Told
+from tracer.analysis.spans.columns import (
+    HOP_CELLS,
+    SECTIONS,
+    Columns,
+    Lost,
+    Origin,
+    Others,
+    begins,
+    joined,
+)
+from tracer.analysis.spans.span_fold import longest
+from tracer.model.layers import HOP_PHASES, LAYERS
+from tracer.model.span_ids import mask
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from tracer.analysis.shapes.batch import Batch, Shapes
+    from tracer.analysis.shapes.busy import Log
+    from tracer.analysis.shapes.plan import Book
+    from tracer.analysis.spans.span_levels import Level
+    from tracer.analysis.spans.span_shape import SpanShape
+
+    Ints = NDArray[np.int64]
+
+_PHASES: Final = len(HOP_PHASES)
+_LAYERS: Final = len(LAYERS)
+_LOOP: Final = LAYERS.index("event_loop")
+_AFTER: Final = "tracer.after_response"
+_BESIDE: Final = "tracer.overlapped"
+
+
+class Sketch:
+    """Requests of one batch whose shapes are known, on their way to spans."""
+
+    def __init__(
+        self,
+        batch: Batch,
+        shapes: Shapes,
+        places: list[int],
+        chosen: list[SpanShape],
+        level: Level,
+    ) -> None:
+        """Draw the timelines at `places`, each by its shape."""
+        self._batch, self._shapes, self._level = batch, shapes, level
+        self._places, self._chosen = places, chosen
+        self._at = np.array(places, np.int64)
+        self._base: Ints = shapes.bounds[self._at].astype(np.int64)
+
+    def odd(self, book: Book) -> set[int]:
+        """Return the numbers of requests that a garbage collection makes odd."""
+        if not self._shapes.pauses:
+            return set()
+        count = len(self._places)
+        mains = [one.main for one in self._chosen]
+        request = np.repeat(np.arange(count), mains)
+        offset = self._base[request]
+        instants = self._shapes.instants
+        told = Told(count, np.zeros(count, np.int64), np.zeros(count, np.int64))
+        place = np.arange(len(request)) - np.repeat(np.cumsum(mains) - mains, mains)
+        within = place < np.array([one.within for one in self._chosen], np.int64)[request]
+
+        def main(name: str) -> Any:
+            return np.concatenate([getattr(one, name)[: one.main] for one in self._chosen])
+
+        low, high = main("low"), main("high")
+        told.segments = Stretches(
+            request,
+            instants[low + offset],
+            instants[high + offset],
+            main("owner"),
+            within,
+            main("runs"),
+        )
+        collect(told, self._shapes, self._places, book)
+        odd = set(np.flatnonzero(told.odd).tolist())
+        if self._level == "all":
+            odd |= {one.request for one in told.collected}
+        return odd
+
+    def columns(self, log: Log, book: Book, origins: list[Origin]) -> Columns:
+        """Return the requests' figures."""
+        heads = [self._batch.heads[place] for place in self._places]
+        start = np.array([head.start_ns for head in heads], np.int64)
+        zero = start + np.array([one.offset_ns for one in origins], np.int64)
+        taken, late = self._blame(log, start)
+        starts, spans_from = self._instants("begins")
+        ends, _ = self._instants("ends")
+        events, events_from = self._instants("events")
+        spent, segments_from = self._spent(taken)
+        layers = self._layers(spent, segments_from, taken)
+        figures, figures_from = self._figures(spent, segments_from)
+        hops, hops_from = self._hops(late)
+        told, others_from, lost, lost_from = self._beside(taken, spans_from, book, zero)
+        of = np.repeat(np.arange(len(heads)), np.diff(spans_from))
+        edges = self._shapes.thread_base
+        finish = self._one_each("finish") - self._one_each("end")
+        idents, idents_from = _picked(self._shapes.threads, edges[self._at], edges[self._at + 1])
+        return Columns(
+            self._chosen,
+            origins,
+            heads,
+            starts + zero[of],
+            ends + zero[of],
+            spans_from,
+            events + np.repeat(zero, np.diff(events_from)),
+            events_from,
+            figures,
+            figures_from,
+            hops,
+            hops_from,
+            idents,
+            idents_from,
+            layers,
+            finish,
+            told,
+            others_from,
+            lost,
+            lost_from,
+        )
+
+    def _instants(self, name: str) -> tuple[Ints, Ints]:
+        """Return the instants of each request's places of a kind, and where its begin."""
+        places = joined([getattr(one, name) for one in self._chosen])
+        return self._shapes.instants[places.values + self._base[places.of]], places.bounds
+
+    def _one_each(self, name: str) -> Ints:
+        places = np.array([getattr(one, name) for one in self._chosen], np.int64)
+        found: Ints = self._shapes.instants[places + self._base]
+        return found
+
+    def _blame(self, log: Log, start: Ints) -> tuple[Taken, Taken]:
+        """Return what others had of segments, and of the ends of hand-offs."""
+        count = len(self._chosen)
+        waits = [one.waits for one in self._chosen]
+        low, high, on, where = np.concatenate(waits, axis=1)
+        request = np.repeat(np.arange(count), [one.shape[1] for one in waits])
+        base, instants = self._base[request], self._shapes.instants
+        nothing = np.zeros(0, np.int64)
+        no = nothing != 0
+        ones = Stretches(request, instants[low + base], instants[high + base], nothing, no, no)
+        none = (nothing, nothing, nothing, nothing)
+        found = others(self._batch, self._shapes, self._at, log, (ones, on), none, start)
+        of, place = request[found.stretch], where[found.stretch]
+        some, ends = place >= 0, place < 0
+        return (
+            Taken(of[some], place[some], found, some),
+            Taken(of[ends], -1 - place[ends], found, ends),
+        )
+
+    def _spent(self, taken: Taken) -> tuple[Ints, Ints]:
+        """Return how long each segment took without what others had of it."""
+        low, segments_from = self._instants("low")
+        high, _ = self._instants("high")
+        spent = high - low
+        np.subtract.at(spent, segments_from[taken.request] + taken.place, taken.length)
+        return spent, segments_from
+
+    def _layers(self, spent: Ints, segments_from: Ints, taken: Taken) -> Ints:
+        """Return each request's sums by layer, of its window."""
+        cells = joined([one.layer for one in self._chosen])
+        found = np.zeros((len(self._chosen), _LAYERS + 1), np.int64)
+        np.add.at(found.reshape(-1), cells.of * (_LAYERS + 1) + cells.values, spent)
+        counted = cells.values[segments_from[taken.request] + taken.place] < _LAYERS
+        np.add.at(found[:, _LOOP], taken.request[counted], taken.length[counted])
+        return found[:, :_LAYERS]
+
+    def _figures(self, spent: Ints, segments_from: Ints) -> tuple[Ints, Ints]:
+        gathers = joined([one.gathers for one in self._chosen])
+        edges = joined([one.edges for one in self._chosen])
+        every = spent[gathers.values + segments_from[gathers.of]]
+        first = edges.values + gathers.bounds[edges.of]
+        return np.add.reduceat(every, first), edges.bounds
+
+    def _hops(self, late: Taken) -> tuple[Ints, Ints]:
+        """Return the phases of each hand-off, gross, and what the loop owns of them."""
+        hops_from = begins([len(one.observed) for one in self._chosen])
+        cells = joined([one.cut_cell for one in self._chosen])
+        low, _ = self._instants("cut_low")
+        high, _ = self._instants("cut_high")
+        phases = np.zeros(int(hops_from[-1]) * _PHASES, np.int64)
+        np.add.at(phases, cells.values + hops_from[cells.of] * _PHASES, high - low)
+        found = np.zeros((int(hops_from[-1]), HOP_CELLS), np.int64)
+        found[:, :_PHASES] = phases.reshape(-1, _PHASES)
+        np.add.at(found[:, _PHASES], hops_from[late.request] + late.place, late.length)
+        return found, hops_from
+
+    def _beside(
+        self, taken: Taken, spans_from: Ints, book: Book, zero: Ints
+    ) -> tuple[Others, Ints, Lost, Ints]:
+        """Return spans of who had the loop, and how long those had it who get none."""
+        count = len(self._chosen)
+        holders, sections = self._holders()
+        before = begins([len(one.holder) for one in self._chosen])
+        holder = holders[before[taken.request] + taken.place]
+        lost = np.zeros(int(spans_from[-1]), np.int64)
+        span = spans_from[taken.request] + holder
+        np.add.at(lost, span, taken.length)
+        told = longest(taken.request, taken.length, self._level)
+        np.subtract.at(lost, span[told], taken.length[told])
+        of, who = taken.request[told], taken.who[told]
+        found = Others(
+            of,
+            holder[told],
+            sections[span[told]],
+            _masks(of, who, book),
+            taken.low[told] + zero[of],
+            taken.high[told] + zero[of],
+            [book.text(one) for one in who.tolist()],
+        )
+        some = np.flatnonzero(lost)
+        whose = np.searchsorted(spans_from, some, "right") - 1
+        each = np.arange(count + 1)
+        return (
+            found,
+            np.searchsorted(of, each),
+            Lost(whose, some - spans_from[whose], lost[some]),
+            np.searchsorted(whose, each),
+        )
+
+    def _holders(self) -> tuple[Ints, Ints]:
+        """Return whose each segment is, and the section of each span."""
+        known = {id(one): one for one in self._chosen}
+        sections = {key: _sections(one) for key, one in known.items()}
+        return (
+            np.concatenate([one.holder for one in self._chosen]),
+            np.concatenate([sections[id(one)] for one in self._chosen]),
+        )
+
+
+def _sections(shape: SpanShape) -> Ints:
+    said = ((), *(one.attributes for one in shape.spans))
+    return np.array([SECTIONS.index(_section(dict(one))) for one in said], np.int64)
+
+
+def _section(said: dict[str, Any]) -> str:
+    return "after" if _AFTER in said else "beside" if _BESIDE in said else ""
+
+
+def _masks(of: Ints, who: Ints, book: Book) -> NDArray[np.uint64]:
+    """Return the masks of spans of who had the loop: by name, and which of that name it is."""
+    order = np.lexsort((np.arange(len(of)), who, of))
+    same = np.zeros(len(of), bool)
+    same[1:] = (of[order][1:] == of[order][:-1]) & (who[order][1:] == who[order][:-1])
+    place = np.arange(len(of))
+    first = np.maximum.accumulate(np.where(same, 0, place))
+    again = np.empty(len(of), np.int64)
+    again[order] = place - first
+    return np.array(
+        [
+            mask("loose", "event_loop", book.text(culprit), "", number)
+            for culprit, number in zip(who.tolist(), again.tolist(), strict=True)
+        ],
+        np.uint64,
+    )
+
+
+def _picked(values: Ints, low: Ints, high: Ints) -> tuple[Ints, Ints]:
+    """Return stretches of an array end to end, and where each begins."""
+    counts = high - low
+    bounds = begins(counts)
+    place = np.arange(int(bounds[-1])) + np.repeat(low - bounds[:-1], counts)
+    return values[place], bounds

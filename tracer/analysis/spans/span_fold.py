@@ -1,0 +1,118 @@
+"""What of a tree gets a span at a level of detail, and where the time of the rest goes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from tracer.analysis.spans.branch import IDLE
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from numpy.typing import NDArray
+
+    from tracer.analysis.spans.branch import Branch, Kind
+    from tracer.analysis.spans.span_levels import Level
+
+    Ints = NDArray[np.int64]
+
+_ALWAYS: Final[frozenset[Kind]] = frozenset({"handler", "core", "middleware", "view"})
+_NEVER_ALONE: Final[frozenset[Kind]] = frozenset({"loose", "hop phase", "run"})
+
+_SMALL: Final = frozenset({"gc", "lazy", "initialize", "finalize"})
+
+_LONGEST: Final = 8
+"""So often is it told in full who had the loop: beside seven others a request waits 150 times."""
+
+
+@dataclass(slots=True, eq=False)
+class Kept:
+    """A branch that gets a span. `own`: its segments in no span within, by layer.
+
+    `hops` are the hand-offs within that have no span, `phases` its own without one.
+    """
+
+    branch: Branch
+    own: dict[str, list[int]] = field(default_factory=dict)
+    within: list[Kept] = field(default_factory=list)
+    phases: list[Branch] = field(default_factory=list)
+    hops: int = 0
+
+
+def told(durations: Sequence[int], level: Level) -> list[int]:
+    """Return the places of those who had the loop that get a span, of all a request waited for.
+
+    The first of several that took as long.
+    """
+    if level == "layers":
+        return []
+    if level == "all":
+        return list(range(len(durations)))
+    order = np.argsort(-np.array(durations, np.int64), kind="stable")
+    return sorted(order[:_LONGEST].tolist())
+
+
+def longest(request: Ints, length: Ints, level: Level) -> Ints:
+    """Return the rows that `told` picks of each request's, in their order; they lie by request."""
+    if level == "layers":
+        return np.zeros(0, np.int64)
+    rows = np.arange(len(request))
+    if level == "all":
+        return rows
+    order = np.lexsort((-length, request))
+    rank = rows - np.searchsorted(request, request)  # the order is by request, too
+    found: Ints = np.sort(order[rank < _LONGEST])
+    return found
+
+
+def fold(tree: Branch, level: Level, culprits: Collection[int] = (), *, whole: bool) -> Kept:
+    """Return the spans of a tree; what gets none is told with what it lies in.
+
+    `whole` says that the tree as such is a part of the trace, not all of it; `culprits` are
+    the segments of those who had the loop that get one.
+    """
+    return _Folding(level, culprits, of_root=not whole).keep(tree)
+
+
+class _Folding:
+    def __init__(self, level: Level, culprits: Collection[int], *, of_root: bool) -> None:
+        self._level, self._culprits = level, culprits
+        self._of_root = of_root
+
+    def keep(self, branch: Branch) -> Kept:
+        """Return a branch with what lies within."""
+        kept = Kept(branch)
+        self._take_own(kept, branch)
+        self._take(kept, branch)
+        return kept
+
+    def _take(self, kept: Kept, branch: Branch) -> None:
+        for one in branch.within:
+            if self._has_span(one, branch):
+                kept.within.append(self.keep(one))
+                continue
+            self._take_own(kept, one)
+            if one.kind == "hop":
+                kept.hops += 1
+            if one.kind == "hop phase" and kept.branch.kind == "hop":
+                kept.phases.append(one)
+            self._take(kept, one)
+
+    @staticmethod
+    def _take_own(kept: Kept, branch: Branch) -> None:
+        if branch.own:
+            kept.own.setdefault(branch.owner.layer, []).extend(branch.own)
+
+    def _has_span(self, branch: Branch, parent: Branch) -> bool:
+        if self._level == "all" or branch.kind in _ALWAYS:
+            return True
+        if self._level == "layers":
+            return branch.kind == "loose" and parent.kind == "whole" and self._of_root
+        if branch.owner.layer == "event_loop" and branch.owner.detail not in IDLE:
+            return branch.first in self._culprits
+        if branch.kind == "run":
+            return all(one is branch or one.kind in _NEVER_ALONE for one in parent.within)
+        return branch.kind != "hop phase" and branch.owner.part not in _SMALL

@@ -1,0 +1,1 @@
+"""Tallies, summaries and comparisons of many requests."""

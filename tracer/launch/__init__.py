@@ -1,0 +1,1 @@
+"""How tracing is switched on: in this process, in a server's, and by whom."""

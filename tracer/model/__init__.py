@@ -1,0 +1,1 @@
+"""The words and their bytes: clock, layers, timelines, marks, names and frames."""

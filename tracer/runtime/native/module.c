@@ -1,0 +1,189 @@
+#include "native.h"
+
+/* An argument's low 64 bits; what is no integer counts as 0, for nothing here may raise. */
+static int64_t
+integer(PyObject *object)
+{
+    unsigned long long number = PyLong_AsUnsignedLongLongMask(object);
+    if (number == (unsigned long long)-1 && PyErr_Occurred()) {
+        PyErr_Clear();
+        return 0;
+    }
+    return (int64_t)number;
+}
+
+static PyObject *
+native_enter(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
+{
+    if (count == 2 && is_marks(args[0])) {
+        marks_now((Marks *)args[0], ENTER, integer(args[1]));
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+native_leave(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
+{
+    if (count == 2 && is_marks(args[0])) {
+        marks_now((Marks *)args[0], EXIT, integer(args[1]));
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+native_mark(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
+{
+    if (count == 3 && is_marks(args[0])) {
+        marks_now((Marks *)args[0], integer(args[1]),
+                  integer(args[2]));
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+native_mark_at(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
+{
+    if (count == 2 && is_marks(args[0]) && PyTuple_Check(args[1]) &&
+        PyTuple_GET_SIZE(args[1]) == MARK_INTS) {
+        marks_push((Marks *)args[0], integer(PyTuple_GET_ITEM(args[1], 0)),
+                   integer(PyTuple_GET_ITEM(args[1], 1)), integer(PyTuple_GET_ITEM(args[1], 2)),
+                   integer(PyTuple_GET_ITEM(args[1], 3)));
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+native_sent(PyObject *Py_UNUSED(module), PyObject *timeline)
+{
+    if (is_marks(timeline)) {
+        marks_sent((Marks *)timeline);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+native_codes(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    int64_t *const places[] = {&ENTER, &EXIT, &STEP, &YIELD, &DONE, &SUBMIT, &SUBMITTED,
+                               &RUN, &RUN_ON, &RAN, &NOTIFIED, &READY, &HOP, &HOP_END, &SENT,
+                               &LAST, &DISCONNECT, &OS_THREAD, &QUEUED, &TASK, &READ,
+                               &MARK_LIMIT, &HARD_LIMIT};
+    Py_ssize_t count = (Py_ssize_t)(sizeof(places) / sizeof(*places));
+    if (PyTuple_GET_SIZE(args) != count) {
+        return PyErr_Format(PyExc_TypeError, "%zd integers, please", count);
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        *places[i] = integer(PyTuple_GET_ITEM(args, i));
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+native_restored(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    return native_stand_in(restored_call, args);
+}
+
+static PyObject *
+native_worked(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    return native_stand_in(worked_call, args);
+}
+
+static PyObject *
+native_poked(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    return native_stand_in(poked_call, args);
+}
+
+static PyObject *
+native_soon(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    return native_stand_in(soon_call, args);
+}
+
+static PyMethodDef native_methods[] = {
+    {"enter", (PyCFunction)(void (*)(void))native_enter, METH_FASTCALL, NULL},
+    {"leave", (PyCFunction)(void (*)(void))native_leave, METH_FASTCALL, NULL},
+    {"mark", (PyCFunction)(void (*)(void))native_mark, METH_FASTCALL, NULL},
+    {"mark_at", (PyCFunction)(void (*)(void))native_mark_at, METH_FASTCALL, NULL},
+    {"sent", native_sent, METH_O, NULL},
+    {"run_hop", (PyCFunction)(void (*)(void))native_run_hop, METH_FASTCALL, NULL},
+    {"begins", (PyCFunction)(void (*)(void))native_begins, METH_FASTCALL, NULL},
+    {"executed", native_executed, METH_VARARGS, NULL},
+    {"asked", native_asked, METH_VARARGS, NULL},
+    {"site", (PyCFunction)(void (*)(void))native_site, METH_FASTCALL, NULL},
+    {"scope", native_scope, METH_VARARGS, NULL},
+    {"closed", (PyCFunction)(void (*)(void))native_closed, METH_FASTCALL, NULL},
+    {"reading", native_reading, METH_VARARGS, NULL},
+    {"live", native_live, METH_VARARGS, NULL},
+    {"serving", native_serving, METH_VARARGS, NULL},
+    {"serving_queued", native_serving_queued, METH_VARARGS, NULL},
+    {"admitting", native_admitting, METH_VARARGS, NULL},
+    {"answering", native_answering, METH_VARARGS, NULL},
+    {"heading", native_heading, METH_VARARGS, NULL},
+    {"answered", native_answered, METH_VARARGS, NULL},
+    {"noting", native_noting, METH_VARARGS, NULL},
+    {"running", native_running, METH_VARARGS, NULL},
+    {"received", native_received, METH_VARARGS, NULL},
+    {"sending", native_sending, METH_VARARGS, NULL},
+    {"settling", native_settling, METH_VARARGS, NULL},
+    {"view", native_view, METH_VARARGS, NULL},
+    {"resolving", native_resolving, METH_VARARGS, NULL},
+    {"chosen", native_chosen, METH_VARARGS, NULL},
+    {"before_handler", native_before_handler, METH_VARARGS, NULL},
+    {"after_handler", native_after_handler, METH_VARARGS, NULL},
+    {"waits", native_waits, METH_VARARGS, NULL},
+    {"turn", native_turn, METH_VARARGS, NULL},
+    {"timed", native_timed, METH_VARARGS, NULL},
+    {"scheduled", native_scheduled, METH_VARARGS, NULL},
+    {"restored", native_restored, METH_VARARGS, NULL},
+    {"worked", native_worked, METH_VARARGS, NULL},
+    {"poked", native_poked, METH_VARARGS, NULL},
+    {"soon", native_soon, METH_VARARGS, NULL},
+    {"codes", native_codes, METH_VARARGS, NULL},
+    {"frame_layout", native_frame_layout, METH_VARARGS, NULL},
+    {"ring_layout", native_ring_layout, METH_VARARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static bool
+register_type(PyObject *module, const char *name, PyTypeObject *type)
+{
+    return PyType_Ready(type) == 0 &&
+           PyModule_AddObjectRef(module, name, (PyObject *)type) == 0;
+}
+
+static struct PyModuleDef native_module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "tracer.model._native",
+    .m_doc = "The hot path in C; `tracer.model.marks` chooses it or says the same in Python.",
+    .m_size = -1,
+    .m_methods = native_methods,
+};
+
+PyMODINIT_FUNC
+PyInit__native(void)
+{
+    PyObject *module = PyModule_Create(&native_module);
+    if (module == NULL) {
+        return NULL;
+    }
+    if (process_prepare() && busy_prepare() && handles_prepare() && asks_prepare() &&
+        sites_prepare() && awaited_prepare() && atonce_prepare() && steps_prepare() &&
+        turns_prepare() && hops_prepare() && views_prepare() && service_prepare() &&
+        gunicorn_prepare() && root_prepare() && uvicorn_prepare() &&
+        stand_in_prepare() && register_type(module, "Marks", &Marks_Type) &&
+        register_type(module, "Log", &Log_Type) &&
+        register_type(module, "RingMemory", &RingMemory_Type) &&
+        register_type(module, "Ending", &Ending_Type) &&
+        register_type(module, "Roots", &Roots_Type) &&
+        register_type(module, "Service", &Service_Type) &&
+        register_type(module, "Apart", &Apart_Type) &&
+        register_type(module, "Waiting", &Waiting_Type) &&
+        register_type(module, "Steps", &Steps_Type)) {
+        return module;
+    }
+    Py_DECREF(module);
+    return NULL;
+}

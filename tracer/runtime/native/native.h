@@ -1,0 +1,403 @@
+/* The hot path in C: what `tracer/marks.py` says in Python, call for call. */
+
+#ifndef TRACER_NATIVE_H
+#define TRACER_NATIVE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <structmember.h>
+#include <sys/types.h>
+#include <time.h>
+
+#ifdef Py_GIL_DISABLED
+#error "the accelerator relies on the GIL; the free-threaded build runs the Python version"
+#endif
+
+enum { MARK_INTS = 4, BUSY_INTS = 5 };
+
+/* From so many entries on the occupancy log is handed over; `tracer.runtime.recorder` does it. */
+enum { BUSY_BATCH = 4000 };
+
+/* Integers that grow at the end; without the GIL's release, so without a lock. */
+typedef struct {
+    int64_t *numbers;
+    Py_ssize_t used;
+    Py_ssize_t room;
+} Column;
+
+bool column_push(Column *column, const int64_t *numbers, Py_ssize_t count);
+/* The same for the few integers of an entry, where there is room. */
+static inline bool
+column_add(Column *column, const int64_t *numbers, Py_ssize_t count)
+{
+    if (column->used + count > column->room) {
+        return column_push(column, numbers, count);
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        column->numbers[column->used + i] = numbers[i];
+    }
+    column->used += count;
+    return true;
+}
+
+PyObject *column_bytes(Column *column);
+void column_free(Column *column);
+
+/* Scopes that a thread has entered and that are not written down. */
+typedef struct {
+    int64_t thread;
+    int64_t depth;
+} Folded;
+
+typedef struct {
+    PyObject_HEAD
+    Column column;
+    Folded *folds;
+    Py_ssize_t fold_count;
+    long long folded;
+    long long sequence;
+    long long view;
+    long long last_ns;
+    long long after;
+    long long handing;
+    long long ids; /* of hops and tracks, given out so far */
+    long long start_ns; /* this and the next: the head of the request's frame */
+    long long connection;
+    long long server;
+    long long interface;
+    long long loop;
+    long long http;
+    long long method;
+    long long route;
+    long long outcome;
+    long long error_type;
+    long long kept;
+    long long endpoint;
+    long long streams;
+    double weight;
+    PyObject *children;     /* a list: tasks of this request and their tracks */
+    PyObject *path;         /* this and the next: what is lent until the request is over */
+    PyObject *read_headers;
+    PyObject *verdict;
+    PyObject *status;       /* whatever the application gave for one */
+    PyObject *entered; /* what runs a hand-off whose stacks are wanted, or NULL */
+    PyObject *context;      /* in which a loop is told of this request's results, or NULL */
+    void *of_loop;          /* which; it is only compared */
+    char closed;
+    char callerless; /* nothing of a caller's was in the request's head */
+} Marks;
+
+typedef struct {
+    PyObject_HEAD
+    Column column;
+    PyObject *opened; /* the timeline that the loop's current turn has begun, or NULL */
+    PyObject *after;  /* by the name of a view: what its requests do after their answers */
+    long long reading; /* the name of that turn; 0 where nobody has given it one */
+} Log;
+
+/* Of so many names a stand-in remembers what its function has for them. */
+enum { KNOWN = 5 };
+
+typedef struct {
+    PyObject_HEAD
+    vectorcallfunc call; /* from here to `other`, what nearly every call needs */
+    PyObject *wrapped;
+    PyObject *variable;
+    PyObject *timeline;
+    int64_t number;
+    PyObject *other;
+    int64_t limit;
+    PyObject *recorder;
+    Log *log;
+    PyObject *dict;
+    PyObject *known[KNOWN]; /* what its function has for some names, as asked before */
+    PyObject *weakrefs;
+    PyObject *name; /* of the site that hands it over, where it was given one */
+    union {
+        PyTypeObject *handles; /* a turn's: whose slots are where the next three say, or NULL */
+        PyCodeObject *asker;   /* of others': who asked last to hand it over, or NULL */
+    };
+    union {
+        struct {
+            int32_t callback_at;
+            int32_t context_at;
+            int32_t args_at;
+        };
+        struct {
+            uint32_t sites; /* which table has that site */
+            uint32_t site;
+        };
+    };
+    char says_wrapped; /* whether it has its function for `__wrapped__` */
+} StandIn;
+
+/* How the frame of a timeline begins: `tracer.model.frames` says what each of them is. */
+typedef struct __attribute__((packed)) {
+    uint64_t sequence;
+    int64_t start_ns;
+    int64_t finish_ns;
+    uint64_t request_id;
+    uint64_t trace_high;
+    uint64_t trace_low;
+    uint64_t parent;
+    double weight;
+    uint64_t connection;
+    int32_t status;
+    uint32_t server;
+    uint32_t interface;
+    uint32_t loop;
+    uint32_t http;
+    uint32_t method;
+    uint32_t route;
+    uint32_t view;
+    uint32_t outcome;
+    uint32_t error_type;
+    uint32_t folded;
+    uint32_t path_size;
+    uint32_t mark_count;
+    uint8_t has_parent;
+    uint8_t kept;
+    uint8_t unused[2];
+    uint32_t endpoint;
+} Head;
+
+/* All but ids and path of a finished timeline. False with an error. */
+bool frame_head(Marks *marks, int64_t finish_ns, Head *head);
+
+typedef struct {
+    const void *data;
+    uint64_t size;
+} Piece;
+
+/* What goes into a ring: its content is one piece, or two. */
+typedef struct {
+    uint32_t kind;
+    Piece head;
+    Piece rest;
+} Frame;
+
+/* The mapped memory of a worker's ring. */
+typedef struct {
+    PyObject_HEAD
+    Py_buffer view;
+    uint64_t capacity;
+    uint64_t lap; /* from here on it may start over */
+    uint64_t tail;
+    uint64_t head;
+    uint64_t sent;
+    uint64_t written;
+    uint64_t ready; /* up to here its pages were there once */
+    int64_t read_ns;
+    int descriptor; /* of its file, or -1; the next three are what that was */
+    ino_t inode;
+    dev_t device;
+    blkcnt_t blocks;
+    bool guarded;
+} RingMemory;
+
+/* Write frames, where that `fits`: an answer of `tracer.ring.memory`, or -1 with an error, when
+   nothing was counted. */
+int ring_write(RingMemory *ring, const Frame *frames, Py_ssize_t count, bool fits,
+               const Py_buffer *counts);
+
+/* Of an `Ending`, which is armed as long as all is as usual and every request is recorded: */
+bool ending_is_armed(PyObject *ending);
+PyObject *ending_verdict(PyObject *ending); /* borrowed, like the next: what every request gets */
+PyObject *ending_admits(PyObject *ending);  /* counts one; NULL, and nothing, where not armed */
+Log *ending_busy(PyObject *ending);
+
+extern PyTypeObject Ending_Type;
+extern PyTypeObject Service_Type;
+extern PyTypeObject Roots_Type;
+extern PyTypeObject Marks_Type;
+extern PyTypeObject Log_Type;
+extern PyTypeObject StandIn_Type;
+extern PyTypeObject Apart_Type;
+extern PyTypeObject Waiting_Type;
+extern PyTypeObject Steps_Type;
+extern PyTypeObject RingMemory_Type;
+
+/* These and their like are asked for everywhere: each is there once, where the cache has it. */
+int64_t now_ns(void);
+
+static inline int64_t
+this_thread(void)
+{
+    return (int64_t)(uintptr_t)pthread_self();
+}
+
+/* The kind of timelines there is, once one was seen. */
+extern PyTypeObject *marks_kind;
+
+/* Whether it is one of another kind, or the first. */
+bool is_marks_of_any(PyObject *object);
+
+static inline bool
+is_marks(PyObject *object)
+{
+    return object != NULL && (Py_IS_TYPE(object, marks_kind) || is_marks_of_any(object));
+}
+
+pid_t this_process(void);
+
+/* The number that the kernel has for this thread. */
+int64_t os_thread(void);
+
+PyObject *marks_drop(PyObject *self, PyObject *unused);
+
+/* A timeline of nothing yet, NULL without an error where there is no memory or it isn't plain. */
+Marks *marks_begun(PyTypeObject *type);
+
+/* Bytes were handed to the kernel; past the limit only the last of them count. */
+void marks_sent(Marks *marks);
+
+/* Whether any of those that are counted waits. */
+bool someone_waits(PyObject *waiting);
+
+/* Calls something of Python's with the error that is set, which stays as it is. */
+void tell_error(PyObject *failed);
+
+/* An awaitable that drives a coroutine; `waiting` may be NULL. NULL with an error. */
+PyObject *steps_made(PyObject *coroutine, Marks *marks, int64_t track, PyObject *waiting,
+                     PyObject *mark_awaited);
+
+/* Run a coroutine as the root of a request: (what all have in common, ...). Steals the coroutine;
+   NULL with an error. */
+PyObject *root_made(PyObject *roots, Marks *marks, PyObject *coroutine, PyObject *settle,
+                    PyObject *cycle);
+
+/* Append a mark; drops it where there is no memory. Touches no Python object and no error. */
+void marks_push(Marks *marks, int64_t code, int64_t instant, int64_t thread, int64_t value);
+
+/* The same, of this instant and thread. */
+void marks_now(Marks *marks, int64_t code, int64_t value);
+
+/* What `tracer.runtime.call_sites` gives a function a name by. */
+extern PyObject *name_attribute;
+
+/* A new reference to an attribute, or NULL without an error: not having one costs no exception. */
+PyObject *optional_attr(PyObject *object, PyObject *name);
+
+/* What an object has for an attribute, or what `wrapped` has: without an error on the way, since
+   asgiref and `inspect` ask every callable for what none of them has. */
+PyObject *attr_or_wrapped(PyObject *object, PyObject *name, PyObject *wrapped);
+
+/* A new reference to the timeline that a context variable holds, or NULL; sets no error. */
+Marks *current_marks(PyObject *variable);
+
+static inline PyObject **
+slot_of(PyObject *object, Py_ssize_t offset)
+{
+    return (PyObject **)((char *)object + offset);
+}
+
+/* Where a type keeps what one of its slots holds; -1 where it has no such slot. */
+Py_ssize_t offset_of(PyObject *type, const char *name);
+
+/* Whether an object has an attribute that may be kept apart from it. */
+bool has_apart(PyObject *object, PyObject *name);
+
+/* Log what this thread did for a request; False where that isn't told by a glance. */
+bool log_busy(Log *log, Marks *marks, int64_t start, int64_t end);
+
+/* Log what a turn of a loop was for, or have `other` do it. No error is left. */
+void note_turn(StandIn *turn, PyObject *timeline, PyObject *callback, int64_t start, int64_t end);
+
+bool handles_known(StandIn *turn, PyObject *type);
+PyObject *run_handle(StandIn *turn, PyObject *handle, PyObject *callback, int64_t start,
+                     PyObject **timeline);
+
+PyObject *native_scope(PyObject *module, PyObject *args);
+PyObject *native_reading(PyObject *module, PyObject *args);
+PyObject *native_turn(PyObject *module, PyObject *args);
+PyObject *native_timed(PyObject *module, PyObject *args);
+PyObject *native_scheduled(PyObject *module, PyObject *args);
+PyObject *native_stand_in(vectorcallfunc call, PyObject *args);
+PyObject *native_run_hop(PyObject *module, PyObject *const *args, Py_ssize_t count);
+PyObject *native_begins(PyObject *module, PyObject *const *args, Py_ssize_t count);
+PyObject *restored_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names);
+PyObject *worked_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names);
+PyObject *soon_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names);
+PyObject *poked_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names);
+
+PyObject *native_closed(PyObject *module, PyObject *const *args, Py_ssize_t count);
+PyObject *native_frame_layout(PyObject *module, PyObject *args);
+PyObject *native_ring_layout(PyObject *module, PyObject *args);
+PyObject *native_executed(PyObject *module, PyObject *args);
+
+/* The frame of the Python code that has called us, without an object for it; or NULL. */
+#if PY_VERSION_HEX >= 0x030D0000
+#define calling_frame() (PyThreadState_Get()->current_frame)
+#elif PY_VERSION_HEX >= 0x030C0000
+#define calling_frame() (PyThreadState_Get()->cframe->current_frame)
+#endif
+
+/* Whether who calls us awaits what it is given with its next instruction. */
+bool is_awaited_at_once(void);
+
+/* Have the end of a coroutine marked; false where that can't be. */
+bool ends_with(PyObject *coroutine, Marks *marks, int64_t end, int64_t number);
+void mark_end(Marks *marks, int64_t end, int64_t number);
+
+/* A coroutine with its marks; steals both, and gives it bare where there are none to make. */
+PyObject *with_marks(PyObject *call, Marks *marks, int64_t begin, int64_t end, int64_t number);
+PyObject *native_waits(PyObject *module, PyObject *args);
+PyObject *native_asked(PyObject *module, PyObject *args);
+
+/* What `tracer.runtime.call_sites` has for a hand-off of a function that is asked for right now; -1 for nothing,
+   without an error. */
+int64_t site_of(PyObject *known, PyObject *ours, PyObject *function);
+PyObject *native_site(PyObject *module, PyObject *const *args, Py_ssize_t count);
+PyObject *stand_in_new(vectorcallfunc call, PyObject *wrapped);
+
+/* How stand-ins come and go: `tp_alloc` and `tp_free` of their type. */
+PyObject *slot_alloc(PyTypeObject *type, Py_ssize_t items);
+void slot_free(void *slot);
+
+/* A scope for what is found anew in every request. */
+PyObject *scope_of_one(Marks *marks, PyObject *wrapped, int64_t owner);
+
+PyObject *native_live(PyObject *module, PyObject *args);
+PyObject *native_serving(PyObject *module, PyObject *args);
+PyObject *native_serving_queued(PyObject *module, PyObject *args);
+PyObject *native_admitting(PyObject *module, PyObject *args);
+PyObject *native_answering(PyObject *module, PyObject *args);
+PyObject *native_heading(PyObject *module, PyObject *args);
+PyObject *native_answered(PyObject *module, PyObject *args);
+PyObject *native_noting(PyObject *module, PyObject *args);
+PyObject *native_running(PyObject *module, PyObject *args);
+PyObject *native_received(PyObject *module, PyObject *args);
+PyObject *native_sending(PyObject *module, PyObject *args);
+PyObject *native_settling(PyObject *module, PyObject *args);
+PyObject *native_view(PyObject *module, PyObject *args);
+PyObject *native_resolving(PyObject *module, PyObject *args);
+PyObject *native_chosen(PyObject *module, PyObject *args);
+PyObject *native_before_handler(PyObject *module, PyObject *args);
+PyObject *native_after_handler(PyObject *module, PyObject *args);
+
+bool process_prepare(void);
+bool stand_in_prepare(void);
+bool busy_prepare(void);
+bool handles_prepare(void);
+bool turns_prepare(void);
+bool asks_prepare(void);
+bool sites_prepare(void);
+bool awaited_prepare(void);
+bool atonce_prepare(void);
+bool hops_prepare(void);
+bool steps_prepare(void);
+bool views_prepare(void);
+bool service_prepare(void);
+bool gunicorn_prepare(void);
+bool root_prepare(void);
+bool uvicorn_prepare(void);
+
+/* Codes of `tracer.model.timeline`; given at import, so there is one list of them. */
+extern int64_t ENTER, EXIT, STEP, YIELD, DONE, SUBMIT, SUBMITTED, RUN, RUN_ON, RAN, NOTIFIED, READY;
+extern int64_t HOP, HOP_END, SENT, LAST, DISCONNECT, OS_THREAD, QUEUED, TASK, READ;
+extern int64_t MARK_LIMIT, HARD_LIMIT;
+
+#endif

@@ -1,0 +1,1 @@
+"""Python stacks of chosen requests."""

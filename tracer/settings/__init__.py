@@ -1,0 +1,1 @@
+"""What can be asked for: one reader for each family of variables."""
