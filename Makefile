@@ -45,6 +45,7 @@ lint: venv
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 # How the library for charts came into the package, with its licence; needs npm, and nobody else does.
 UPLOT := 1.6.32

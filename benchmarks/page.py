@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, Final
 from benchmarks import agent
 from benchmarks.machine import ROOT, description
 from benchmarks.options import Options, quick
+from tracer.analysis.documents import report_document
 from tracer.analysis.statistics.measurement import Measurement, Round
-from tracer.analysis.statistics.summary import report_document
 from tracer.recording.conclusions import redo
 from tracer.recording.recording import Recording, RecordingWriter
 from tracer.reports.page.render import write_page

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tracer.model.current import CURRENT
 from tracer.model.timeline import Timeline
-from tracer.runtime.recorder import CURRENT
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -12,11 +12,11 @@ import pytest
 from tests.support.live import SERVERS, Server, environment, wait_for
 from tracer.agent.session import open_session
 from tracer.model import timeline as t
+from tracer.model.current import CURRENT
 from tracer.model.frames import decode_head
 from tracer.model.native import native
 from tracer.probes import all_probes
 from tracer.recording.recording import Recording
-from tracer.runtime.recorder import CURRENT
 from tracer.runtime.seams import Installation
 
 

@@ -8,9 +8,10 @@ import traceback
 
 import pytest
 
+from tracer.model.current import CURRENT
 from tracer.model.marks import Log
 from tracer.model.native import native
-from tracer.runtime.recorder import CURRENT, Recorder
+from tracer.runtime.recorder import Recorder
 
 pytestmark = pytest.mark.skipif(native is None, reason="Python calls the original itself")
 VARIABLE = contextvars.ContextVar("VARIABLE", default="nobody's")

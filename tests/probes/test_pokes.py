@@ -7,10 +7,10 @@ import threading
 
 import pytest
 
+from tracer.model.current import CURRENT
 from tracer.model.marks import Log
 from tracer.model.native import native
 from tracer.model.timeline import NOTIFIED, Timeline
-from tracer.runtime.recorder import CURRENT
 
 pytestmark = pytest.mark.skipif(native is None, reason="Python makes a context each time")
 OTHER = contextvars.ContextVar("OTHER", default="nobody's")

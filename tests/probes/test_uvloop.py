@@ -10,11 +10,12 @@ from array import array
 import pytest
 
 from tracer import install, uninstall
+from tracer.model.current import CURRENT
 from tracer.model.marks import BUSY_INTS
 from tracer.model.native import native
 from tracer.model.timeline import AWAITS, READY, SPAWN, TIMER, Timeline
 from tracer.recording.memory import MemorySink
-from tracer.runtime.recorder import CURRENT, installed
+from tracer.runtime.recorder import installed
 from tracer.runtime.tasks import followed
 from tracer.runtime.watched import WATCHED
 

@@ -6,9 +6,8 @@ import json
 import re
 
 from tests.support import builders
-from tracer.analysis.statistics.comparison import compare_document
+from tracer.analysis.documents import compare_document, report_document
 from tracer.analysis.statistics.measurement import SeamStatus
-from tracer.analysis.statistics.summary import report_document
 from tracer.reports.page.render import write_page
 from tracer.reports.page.view import side_of, view_of
 

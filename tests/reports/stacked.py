@@ -6,8 +6,7 @@ import dataclasses
 
 from tests.flame.pictures import request, stacks
 from tests.support.builders import measurement, one_round
-from tracer.analysis.statistics.comparison import compare_document
-from tracer.analysis.statistics.summary import report_document
+from tracer.analysis.documents import compare_document, report_document
 from tracer.model.stackframes import EXACT
 from tracer.reports.page.flames import Stacked, flames_of
 from tracer.reports.page.render import write_page

@@ -5,7 +5,7 @@ import json
 import math
 
 from tests.support import builders
-from tracer.analysis.statistics.comparison import compare_document
+from tracer.analysis.documents import compare_document
 from tracer.reports.json import dump, jsonl
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.flame.pictures import Tree, name
 from tests.reports.stacked import LOAD, comparison, measured, report, rows, taken, without_a_thread
-from tracer.analysis.statistics.summary import report_document
+from tracer.analysis.documents import report_document
 from tracer.model.stackframes import EXACT, SAMPLED, Stretch
 from tracer.reports.page import flames as flames_module
 from tracer.reports.page.flames import ROOM, Stacked, flames_of

@@ -9,7 +9,7 @@ from tests.reports.browser import Opened, chromium
 from tests.reports.pages import single
 from tests.reports.stacked import comparison, report, taken, without_a_thread
 from tests.support import builders
-from tracer.analysis.findings.wording import duration
+from tracer.model.wording import duration
 
 CANVAS = "#flames canvas[role=application]"
 

@@ -12,7 +12,7 @@ import pytest
 from tests.reports import pages
 from tests.reports.browser import Opened, chromium
 from tests.support import builders
-from tracer.analysis.findings.wording import duration
+from tracer.model.wording import duration
 
 SECTIONS = ["answer", "layers", "request", "handoffs", "distribution", "flames", "evidence"]
 SCHEMES = {"light": (255, 255, 255), "dark": (20, 23, 28)}

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from tests.support import builders
-from tracer.analysis.statistics.comparison import compare_document
+from tracer.analysis.documents import compare_document, report_document
 from tracer.analysis.statistics.measurement import SeamStatus
-from tracer.analysis.statistics.summary import report_document
 from tracer.model.layers import LAYERS
 from tracer.reports.palette import COLOURS, MEANINGS, NAMES
 from tracer.reports.steps import steps

@@ -8,11 +8,12 @@ import inspect
 
 import pytest
 
+from tracer.model.current import CURRENT
 from tracer.model.native import native
 from tracer.model.timeline import DONE, STEP, TASK, YIELD, Timeline
 from tracer.recording.memory import MemorySink
 from tracer.runtime import tasks as tracks
-from tracer.runtime.recorder import CURRENT, Recorder
+from tracer.runtime.recorder import Recorder
 
 pytestmark = pytest.mark.skipif(native is None, reason="no accelerator")
 

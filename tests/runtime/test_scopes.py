@@ -8,10 +8,10 @@ import weakref
 
 import pytest
 
+from tracer.model.current import CURRENT
 from tracer.model.native import native
 from tracer.model.timeline import ENTER, EXIT, Timeline
 from tracer.runtime import scopes
-from tracer.runtime.recorder import CURRENT
 
 only_pure = pytest.mark.skipif(native is not None, reason="in C a mark can't be made to raise")
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from tracer.compare.plan import Experiment, Outcome
+    from tracer.compare.experiment import Experiment
+    from tracer.compare.plan import Outcome
 
 _BAD_INPUT = 2
 _INTERRUPTED = 1

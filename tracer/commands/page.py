@@ -26,8 +26,8 @@ def recording_page(
     opened: Recording, measurement: Measurement, route: str | None, output: Path
 ) -> Path:
     """Write the page and return where; the request that was asked for is shown first."""
+    from tracer.analysis.documents import report_document
     from tracer.analysis.statistics.spread import quantile
-    from tracer.analysis.statistics.summary import report_document
     from tracer.reports.page.render import write_page
     from tracer.reports.page.view import pick, view_of
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tracer.analysis.findings.wording import plural
 from tracer.commands import BadInputError
+from tracer.model.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -151,7 +151,7 @@ def _write_lines(requests: Iterator[Request], output: Path) -> None:
 def _print(measurement: Measurement, form: str, output: Path, *, named: bool) -> None:
     from rich.console import Console
 
-    from tracer.analysis.statistics.summary import report_document
+    from tracer.analysis.documents import report_document
     from tracer.reports.json import dump
     from tracer.reports.terminal import render_report, render_request
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from tracer.compare.plan import Configuration
+from tracer.compare.experiment import Configuration
 
 PATH: Final = "/test/"
 WORKERS: Final = 4

@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 from tracer.compare.address import parse_command
 from tracer.compare.demo import PATH, demo_configurations
+from tracer.compare.experiment import Configuration, Experiment
 from tracer.compare.load import LoadPlan
-from tracer.compare.plan import Configuration, Experiment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -16,62 +16,18 @@ from typing import TYPE_CHECKING, NamedTuple
 from tracer.compare.address import free_ports
 from tracer.compare.collect import Driven, measurement
 from tracer.compare.echo import measure_floor
-from tracer.compare.load import LoadPlan, LoadResult, on_port, run_load
+from tracer.compare.load import LoadResult, on_port, run_load
 from tracer.compare.servers import Server, ServerError
 from tracer.compare.stacked import Stacked, take_stacks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from tracer.analysis.statistics.measurement import Measurement
+    from tracer.compare.experiment import Configuration, Experiment
     from tracer.compare.tracing import Session, Tracing
 
-_WARMUP_CONCURRENCY = 8
-_WARMUP_SECONDS = 5.0
 _PROBE_REQUESTS = 20
-_FLOOR_REQUESTS = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Configuration:
-    """One server command under a name. `shown` stands for it in reports, if given."""
-
-    name: str
-    command: str
-    environment: Mapping[str, str] = field(default_factory=dict)
-    shown: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Experiment:
-    """What to compare and how long. `load` is one round's; its port is not used.
-
-    `record_directory` keeps one `<name><suffix>.tracer` a configuration. `flame` are the
-    variables of servers that take stacks, after the rounds; without any there are none.
-    """
-
-    configurations: tuple[Configuration, ...]
-    load: LoadPlan
-    rounds: int = 10
-    warmup_requests: int = 80
-    floor_requests: int = _FLOOR_REQUESTS
-    include_errors: bool = False
-    record_directory: Path | None = None
-    suffix: str = ""
-    ready_timeout_s: float = 60.0
-    flame: Mapping[str, str] = field(default_factory=dict)
-
-    def spread(self) -> LoadPlan:
-        """Return the load that reaches every worker: many connections, each a new one."""
-        return replace(
-            self.load,
-            requests=self.warmup_requests,
-            warmup=0,
-            rate=None,
-            max_seconds=_WARMUP_SECONDS,
-            connection="close",
-            concurrency=max(_WARMUP_CONCURRENCY, self.load.concurrency),
-        )
 
 
 class Step(NamedTuple):

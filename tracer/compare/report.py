@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from tracer.analysis.statistics.comparison import compare_document
+from tracer.analysis.documents import compare_document
 from tracer.settings.flame import INTERVAL, SOURCE
 
 if TYPE_CHECKING:
@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from tracer.compare.experiment import Experiment
     from tracer.compare.load import LoadPlan
-    from tracer.compare.plan import Experiment, Outcome
+    from tracer.compare.plan import Outcome
 
 _NS_PER_MS = 1e6
 _APART = "Taken after the rounds, one request after the other; taking stacks costs time."

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from tracer.analysis.attribution.request import Client
     from tracer.analysis.flame.picture import Taken
     from tracer.analysis.statistics.measurement import Measurement
+    from tracer.compare.experiment import Configuration, Experiment
     from tracer.compare.load import Answer
-    from tracer.compare.plan import Configuration, Experiment
     from tracer.compare.tracing import Reader, Tracing
 
 REQUESTS: Final = 100

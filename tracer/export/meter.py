@@ -12,8 +12,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-from tracer.analysis.attribution.names import Names
-from tracer.analysis.findings.answers import Answers
+from tracer.analysis.metrics.answers import Answers
+from tracer.analysis.metrics.labels import Names
 from tracer.analysis.metrics.metrics import DROPPED, SEEN, Bounds, Series, measured
 from tracer.analysis.shapes.fold import Folder
 from tracer.analysis.statistics.tally import Tallies

@@ -26,7 +26,7 @@ from tracer.export.resources import scope
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tracer.analysis.findings.answers import Example
+    from tracer.analysis.metrics.answers import Example
     from tracer.analysis.metrics.metrics import Instrument, Series
 
 _SECOND: Final = 1_000_000_000

@@ -7,8 +7,12 @@ https://opentelemetry.io/docs/specs/otel/trace/tracestate-probability-sampling/
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
+
+ReadHeaders = Callable[[], dict[str, str]]
+"""Gives a request's `traceparent` and `tracestate`, those it has."""
 
 _LENGTH: Final = 55
 _DASHES: Final = 3

@@ -11,6 +11,7 @@ from threading import get_native_id as native_id
 from typing import TYPE_CHECKING, Any, Final
 
 from tracer.model.clock import now
+from tracer.model.current import CURRENT
 from tracer.model.native import native
 from tracer.model.timeline import (
     BEGUN,
@@ -29,7 +30,7 @@ from tracer.model.timeline import (
 )
 from tracer.runtime import loops
 from tracer.runtime.call_sites import Sites
-from tracer.runtime.recorder import CURRENT, LONG_NS
+from tracer.runtime.recorder import LONG_NS
 from tracer.runtime.scopes import disarm, mark, mark_at, mark_coroutine_function, standing_in
 from tracer.runtime.seams import Probe, Seam
 from tracer.runtime.tasks import followed, own_code

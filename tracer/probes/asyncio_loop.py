@@ -8,9 +8,10 @@ from threading import get_ident as ident
 from typing import TYPE_CHECKING, Any, Final
 
 from tracer.model.clock import now
+from tracer.model.current import CURRENT
 from tracer.model.native import native
 from tracer.runtime import callbacks, loops
-from tracer.runtime.recorder import CURRENT, LONG_NS, OCCUPANCY_FLOOR_NS
+from tracer.runtime.recorder import LONG_NS, OCCUPANCY_FLOOR_NS
 from tracer.runtime.scopes import disarm, standing_in
 from tracer.runtime.seams import Probe, Seam
 

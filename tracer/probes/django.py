@@ -8,10 +8,10 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, Final
 
+from tracer.model.current import CURRENT
 from tracer.model.native import native
 from tracer.runtime import django_chain as chain
 from tracer.runtime.call_sites import NAME_ATTRIBUTE, describe
-from tracer.runtime.recorder import CURRENT
 from tracer.runtime.scopes import (
     attempt,
     enter,

@@ -9,9 +9,9 @@ import functools
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from tracer.model.current import CURRENT
 from tracer.model.native import native
 from tracer.runtime.call_sites import describe
-from tracer.runtime.recorder import CURRENT
 from tracer.runtime.scopes import (
     attempt,
     disarm,

@@ -8,8 +8,8 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, Final
 
+from tracer.model.current import CURRENT
 from tracer.model.timeline import CONNECT, STREAM
-from tracer.runtime.recorder import CURRENT
 from tracer.runtime.scopes import attempt, mark, scope, scoped
 from tracer.runtime.seams import Probe, Seam
 from tracer.runtime.streams import Pulls

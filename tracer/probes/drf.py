@@ -9,8 +9,8 @@ import functools
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from tracer.model.current import CURRENT
 from tracer.model.native import native
-from tracer.runtime.recorder import CURRENT
 from tracer.runtime.scopes import enter, leave, note_error, scope, scoped, standing_in
 from tracer.runtime.seams import Probe, Seam
 

@@ -11,13 +11,13 @@ from threading import get_native_id as native_id
 from typing import TYPE_CHECKING, Any, Final
 
 from tracer.model.clock import now
+from tracer.model.current import CURRENT
 from tracer.model.native import native
 from tracer.model.timeline import DONE, OS_THREAD, QUEUED, ROOT, STEP
 from tracer.model.traceparent import HEADERS
 from tracer.runtime.connections import numbers, touches_of
 from tracer.runtime.fast_path import in_c, service_of
 from tracer.runtime.identity import head_of
-from tracer.runtime.recorder import CURRENT
 from tracer.runtime.sampling import DROPPED, UNSEEN
 from tracer.runtime.scopes import attempt, disarm, mark, mark_at, scope
 from tracer.runtime.seams import Probe, Seam

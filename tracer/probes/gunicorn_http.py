@@ -8,9 +8,9 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, Final
 
+from tracer.model.current import CURRENT
 from tracer.model.native import native
 from tracer.model.timeline import DISCONNECT
-from tracer.runtime.recorder import CURRENT
 from tracer.runtime.scopes import attempt, enter, leave, mark, scope, scoped, standing_in
 from tracer.runtime.seams import Probe, Seam
 from tracer.runtime.streams import sent

@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from tracer.model.traceparent import HEADERS
-from tracer.runtime.live_context import current
+from tracer.runtime.live_context import current, ids_of
 from tracer.runtime.scopes import disarm
 from tracer.runtime.seams import Probe, Seam
 from tracer.settings.otlp import is_exported
@@ -53,7 +53,8 @@ def _switch_on(recorder: Recorder) -> None:
     runtime = vars(sys.modules["opentelemetry.context"]).get("_RUNTIME_CONTEXT")
     if provider is None or type(provider).__name__ in _NONE or not _originals:
         return
-    recorder.live = functools.partial(_originals[-1], runtime)
+    recorder.live_context = functools.partial(_originals[-1], runtime)
+    recorder.live_ids = ids_of
     from opentelemetry import propagate  # noqa: PLC0415 - the process has it
 
     HEADERS.add(*propagate.get_global_textmap().fields)
@@ -66,7 +67,7 @@ def _get_current(recorder: Recorder, original: Callable[..., Any]) -> Callable[.
     @functools.wraps(original)
     def get_current(self: Any) -> Any:
         context = original(self)
-        if recorder.live is None:
+        if recorder.live_context is None:
             return context
         try:
             return current(context)

@@ -13,9 +13,9 @@ from threading import get_native_id as native_id
 from typing import TYPE_CHECKING, Any, Final
 
 from tracer.model.clock import now
+from tracer.model.current import CURRENT
 from tracer.model.timeline import DISCONNECT, DONE, ENTER, OS_THREAD, ROOT, STEP
 from tracer.model.traceparent import HEADERS
-from tracer.runtime.recorder import CURRENT
 from tracer.runtime.scopes import attempt, enter, leave, mark, mark_at, scope, scoped
 from tracer.runtime.seams import Probe, Seam
 from tracer.runtime.streams import sent

@@ -8,8 +8,8 @@ from threading import get_ident as ident
 from typing import TYPE_CHECKING, Any, Final
 
 from tracer.model.clock import now
+from tracer.model.current import CURRENT
 from tracer.model.timeline import PAUSE, PAUSE_END, THREAD
-from tracer.runtime.recorder import CURRENT
 from tracer.runtime.scopes import mark, mark_at
 from tracer.runtime.seams import Probe, Seam
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from tracer.runtime.recorder import CURRENT
+from tracer.model.current import CURRENT
 from tracer.runtime.scopes import attempt
 from tracer.runtime.seams import Probe, Seam
 from tracer.runtime.server_timing import NAME, ServerTiming

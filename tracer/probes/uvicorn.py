@@ -13,6 +13,7 @@ from threading import get_native_id as native_id
 from typing import TYPE_CHECKING, Any, Final
 
 from tracer.model.clock import now
+from tracer.model.current import CURRENT
 from tracer.model.native import native
 from tracer.model.timeline import DISCONNECT, DONE, LAST, OS_THREAD, READ, ROOT, STEP
 from tracer.model.traceparent import HEADERS
@@ -20,7 +21,7 @@ from tracer.runtime.applications import noting_errors, telling_times
 from tracer.runtime.callbacks import READING
 from tracer.runtime.connections import touches_of
 from tracer.runtime.fast_path import in_c, service_of
-from tracer.runtime.recorder import CURRENT, OCCUPANCY_FLOOR_NS
+from tracer.runtime.recorder import OCCUPANCY_FLOOR_NS
 from tracer.runtime.scopes import (
     attempt,
     mark,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tracer.analysis.findings.wording import count, duration, percent, plural, short
+from tracer.model.wording import count, duration, percent, plural, short
 from tracer.reports.palette import NAMES
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from tracer.analysis.findings.wording import ran_there
+from tracer.model.wording import ran_there
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

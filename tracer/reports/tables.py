@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from tracer.analysis.findings.wording import asked_by, count, duration, percent, ran_there, short
 from tracer.model.layers import LAYERS
+from tracer.model.wording import asked_by, count, duration, percent, ran_there, short
 from tracer.reports.answer import signed
 from tracer.reports.palette import COLOURS, NAMES
 

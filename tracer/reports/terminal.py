@@ -8,8 +8,8 @@ from rich.padding import Padding
 from rich.text import Text
 
 from tracer.analysis.findings.advice import OBSERVER_FINDING
-from tracer.analysis.findings.wording import duration, plural
 from tracer.analysis.statistics.summary import explained_requests, median_request
+from tracer.model.wording import duration, plural
 from tracer.reports import tables
 from tracer.reports.answer import (
     certainty_sentence,

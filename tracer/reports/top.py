@@ -9,9 +9,9 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from tracer.analysis.findings.wording import count, duration, percent, plural
 from tracer.analysis.statistics.lately import Lately, together
 from tracer.model.layers import LAYERS
+from tracer.model.wording import count, duration, percent, plural
 from tracer.reports.palette import COLOURS, NAMES
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from tracer.analysis.findings.wording import duration, in_order, plural, ran_there, short
 from tracer.model.layers import LAYERS
+from tracer.model.wording import duration, in_order, plural, ran_there, short
 from tracer.reports.palette import COLOURS, NAMES
 from tracer.reports.steps import steps
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
+from tracer.model.current import CURRENT
 from tracer.model.native import native
-from tracer.runtime.recorder import CURRENT
 from tracer.runtime.scopes import attempt
 
 if TYPE_CHECKING:

@@ -7,10 +7,11 @@ import functools
 from typing import TYPE_CHECKING, Any, Final
 
 from tracer.model.clock import now
+from tracer.model.current import CURRENT
 from tracer.model.native import native
 from tracer.runtime.call_sites import describe
 from tracer.runtime.loops import mark_ready
-from tracer.runtime.recorder import CURRENT, LONG_NS, OCCUPANCY_FLOOR_NS
+from tracer.runtime.recorder import LONG_NS, OCCUPANCY_FLOOR_NS
 from tracer.runtime.scopes import attempt, standing_in
 
 if TYPE_CHECKING:

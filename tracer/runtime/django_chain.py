@@ -43,11 +43,11 @@ def in_frame(
     recorder: Recorder, traced: Callable[..., Any], kind: str, path: str
 ) -> Callable[..., Any]:
     """Return `traced` so that a user's own spans hang from its, where there may be any."""
-    if recorder.live is None:
+    if recorder.live_context is None:
         return traced
     from tracer.runtime.live_context import framed  # noqa: PLC0415 - only where there is OpenTelemetry
 
-    return framed(traced, kind, path, recorder.live)
+    return framed(traced, kind, path, recorder.live_context)
 
 
 def trace_method(

@@ -10,10 +10,10 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
+from tracer.model.current import CURRENT
 from tracer.model.native import native
 from tracer.model.timeline import Timeline
 from tracer.runtime.connections import numbers
-from tracer.runtime.recorder import CURRENT
 from tracer.runtime.scopes import standing_in
 
 if TYPE_CHECKING:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 from tracer.model.traceparent import parse_traceparent
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tracer.model.frames import Ids
     from tracer.model.timeline import Timeline
-    from tracer.runtime.sampling import ReadHeaders
+    from tracer.model.traceparent import ReadHeaders
 
 
 def head_of(timeline: Timeline) -> Any:
@@ -34,15 +36,13 @@ class Settled:
         return self.lent() if self.lent is not None else {}
 
 
-def settle(timeline: Timeline, *, live: bool) -> Ids:
+def settle(timeline: Timeline, live: Callable[[Timeline], Ids] | None) -> Ids:
     """Return request, trace and parent span id while the request runs; from now on they are so.
 
-    `live`: a user's own OpenTelemetry has a say.
+    `live` gives them where a user's own OpenTelemetry has a say.
     """
-    if live:
-        from tracer.runtime.live_context import identity_of  # noqa: PLC0415 - only where there is one
-
-        return identity_of(timeline).ids
+    if live is not None:
+        return live(timeline)
     lent = timeline.read_headers
     settled: Ids | None = getattr(lent, "ids", None)
     if settled is None:

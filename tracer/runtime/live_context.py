@@ -14,15 +14,16 @@ from contextvars import ContextVar
 from random import getrandbits
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from tracer.model.current import CURRENT
 from tracer.model.span_ids import mask, span_id
-from tracer.runtime.recorder import CURRENT
 from tracer.runtime.scopes import is_coroutine_function, mark_coroutine_function
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tracer.model.frames import Ids
     from tracer.model.timeline import Timeline
-    from tracer.runtime.sampling import ReadHeaders
+    from tracer.model.traceparent import ReadHeaders
 
 _ROOT: Final = 0
 _lock = threading.Lock()
@@ -66,7 +67,7 @@ class Identity:
             self.request_id, self.trace_id, self.parent_id = told
 
     @property
-    def ids(self) -> tuple[int, int, int | None]:
+    def ids(self) -> Ids:
         """Request, trace and parent span id."""
         return self.request_id, self.trace_id, self.parent_id
 
@@ -95,6 +96,11 @@ def identity_of(timeline: Timeline) -> Identity:
             known.settle(getattr(known.lent, "ids", None))
             timeline.read_headers = known
     return known
+
+
+def ids_of(timeline: Timeline) -> Ids:
+    """Return request, trace and parent span id of a request; from now on they are so."""
+    return identity_of(timeline).ids
 
 
 def current(context: Any) -> Any:

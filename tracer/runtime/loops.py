@@ -22,6 +22,7 @@ from threading import get_ident as ident
 from typing import TYPE_CHECKING, Any, Final
 
 from tracer.model.clock import now
+from tracer.model.current import CURRENT
 from tracer.model.native import native
 from tracer.model.timeline import (
     CALL_SUBMIT,
@@ -32,7 +33,6 @@ from tracer.model.timeline import (
     TIMER_DUE,
     Timeline,
 )
-from tracer.runtime.recorder import CURRENT
 from tracer.runtime.scopes import mark, mark_at, standing_in
 from tracer.runtime.tasks import WAITING, Waiting, follow_task, is_followed
 from tracer.runtime.watched import WATCHED

@@ -7,9 +7,8 @@ import itertools
 import logging
 import os
 import threading
-from contextvars import ContextVar
 from threading import get_ident as ident
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from tracer.model import frames
 from tracer.model.clock import now
@@ -29,12 +28,9 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from tracer.model.frames import Ids
+    from tracer.model.traceparent import ReadHeaders
     from tracer.ring.sink import Sink
-    from tracer.runtime.sampling import ReadHeaders
-    from tracer.runtime.stacks.arming import Arming
-
-CURRENT: ContextVar[Timeline | None] = ContextVar("tracer_timeline", default=None)
-"""The timeline of the request in whose context this code runs."""
 
 OCCUPANCY_FLOOR_NS: Final = 10_000
 """A callback shorter than this is the loop's own turn, not an occupant."""
@@ -48,6 +44,19 @@ _SHOW_NS: Final = 2_000_000
 _OCCUPANCY_BATCH: Final = 4_000
 
 _logger = logging.getLogger("tracer")
+
+
+class Arming(Protocol):
+    """Chooses requests whose Python stacks are taken; `tracer.runtime.stacks` has one."""
+
+    def consider(self, timeline: Timeline) -> None:
+        """Take the stacks of a request that begins now, if it is wanted."""
+
+    def ended(self, timeline: Timeline, finish_ns: int) -> Callable[[int, int], bytes] | None:
+        """Return what makes a frame of a request id and the most bytes it may have, if any."""
+
+    def after_fork(self) -> None:
+        """Take no stacks that the parent was taking."""
 
 
 class Recorder:
@@ -64,7 +73,9 @@ class Recorder:
         self.untracked: set[object] = set()
         self.problems: dict[str, tuple[str, str]] = {}
         self.describe: Callable[[], dict[str, object]] = dict
-        self.live: Callable[[], object] | None = None
+        self.live_context: Callable[[], object] | None = None
+        """Gives OpenTelemetry's own context where the process has a TracerProvider."""
+        self.live_ids: Callable[[Timeline], Ids] | None = None
         self._lock = threading.Lock()
         self._naming = naming = Naming()
         self.name, self.owner = naming.name, naming.owner

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Callable
 from random import getrandbits
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -21,14 +20,14 @@ from tracer.model.frames import COUNTERS, ERROR, PARENT, RATE, SLOW
 from tracer.model.traceparent import Parent, parse_probability, parse_traceparent
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tracer.model.timeline import Timeline
+    from tracer.model.traceparent import ReadHeaders
     from tracer.settings.sampling import Policy
 
 UNSEEN: Final = "a request that is not recorded"
 """What kept a thread busy, where nothing more is known of it."""
-
-ReadHeaders = Callable[[], dict[str, str]]
-"""Gives a request's `traceparent` and `tracestate`, those it has."""
 
 _BITS: Final = 56
 _SPACE: Final = 1 << _BITS

@@ -17,9 +17,9 @@ from types import CodeType
 from typing import TYPE_CHECKING, Any, Final
 
 from tracer.model.clock import now
+from tracer.model.current import CURRENT
 from tracer.model.native import native
 from tracer.model.timeline import ENTER, EXIT
-from tracer.runtime.recorder import CURRENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable

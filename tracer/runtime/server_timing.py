@@ -82,7 +82,7 @@ class ServerTiming:
             told = [_metric("total", instant - timeline.start_ns, "too many marks to tell more")]
         else:
             told = self._layers(timeline, instant)
-        request_id, trace_id, _ = settle(timeline, live=self._recorder.live is not None)
+        request_id, trace_id, _ = settle(timeline, self._recorder.live_ids)
         return ", ".join((*told, f'traceparent;desc="00-{trace_id:032x}-{request_id:016x}-01"'))
 
     def _layers(self, timeline: Timeline, instant: int) -> list[str]:

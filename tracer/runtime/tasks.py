@@ -14,9 +14,10 @@ import weakref
 from threading import get_ident as ident
 from typing import TYPE_CHECKING, Any, Final
 
+from tracer.model.current import CURRENT
 from tracer.model.native import native
 from tracer.model.timeline import AWAITS, DONE, ROOT, SPAWN, STEP, TASK, YIELD
-from tracer.runtime.recorder import CURRENT, installed
+from tracer.runtime.recorder import installed
 from tracer.runtime.scopes import attempt, disarm, mark
 from tracer.runtime.watched import WATCHED
 

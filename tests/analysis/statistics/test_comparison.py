@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support import builders
+from tracer.analysis.documents import compare_document
 from tracer.analysis.statistics.bootstrap import Drawn, interval
-from tracer.analysis.statistics.comparison import compare_document
 from tracer.analysis.statistics.measurement import Round, SeamStatus
 
 

@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support import builders
+from tracer.analysis.documents import report_document
 from tracer.analysis.statistics import figures
 from tracer.analysis.statistics.measurement import Round
-from tracer.analysis.statistics.summary import layers_of, median_request, report_document, summarise
+from tracer.analysis.statistics.summary import layers_of, median_request, summarise
 from tracer.analysis.statistics.tally import tally
 from tracer.model.layers import HOP_PHASES, LAYERS
 

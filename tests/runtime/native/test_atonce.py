@@ -9,10 +9,10 @@ import types
 
 import pytest
 
+from tracer.model.current import CURRENT
 from tracer.model.native import native
 from tracer.model.timeline import ENTER, EXIT
 from tracer.runtime import scopes
-from tracer.runtime.recorder import CURRENT
 
 pytestmark = pytest.mark.skipif(
     native is None or sys.version_info < (3, 12),

@@ -18,11 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracer.model import marks
+from tracer.model.current import CURRENT
 from tracer.model.frames import decode_occupancy
 from tracer.model.native import PURE, native
 from tracer.model.timeline import ENTER, EXIT, SUBMIT
 from tracer.runtime import tasks as tracks
-from tracer.runtime.recorder import CURRENT
 from tracer.runtime.scopes import enter, leave, mark, mark_at, scoped
 
 INT64 = st.integers(-(2**63), 2**63 - 1)

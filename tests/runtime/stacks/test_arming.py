@@ -12,9 +12,10 @@ import pytest
 from tests.runtime.test_recorder import serve
 from tracer.model import frames, stackframes
 from tracer.model.clock import now
+from tracer.model.current import CURRENT
 from tracer.model.timeline import LAST
 from tracer.recording.memory import MemorySink
-from tracer.runtime.recorder import CURRENT, Recorder
+from tracer.runtime.recorder import Recorder
 from tracer.runtime.stacks import capture as stacks
 from tracer.runtime.stacks.arming import Arming
 from tracer.settings.flame import HEADER, FlamePolicy

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tracer.analysis.findings.advice_handoffs import handoff_findings
 from tracer.analysis.findings.advice_waiting import waiting_findings
 from tracer.analysis.findings.finding import Case
-from tracer.analysis.findings.wording import and_others, duration, percent, plural
+from tracer.model.wording import and_others, duration, percent, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -6,7 +6,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from tracer.analysis.findings.finding import total_count, total_ns
-from tracer.analysis.findings.wording import (
+from tracer.analysis.statistics.spread import quantile
+from tracer.model.wording import (
     and_others,
     asked_by,
     count,
@@ -16,7 +17,6 @@ from tracer.analysis.findings.wording import (
     ran_there,
     short,
 )
-from tracer.analysis.statistics.spread import quantile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

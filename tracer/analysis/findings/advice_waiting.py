@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from tracer.analysis.findings.wording import count, duration, short
 from tracer.analysis.statistics.spread import quantile, weighed
+from tracer.model.wording import count, duration, short
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

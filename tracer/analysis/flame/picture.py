@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from tracer.analysis.findings.wording import plural
 from tracer.analysis.flame.flame import is_thin, pieces_of
 from tracer.analysis.flame.flame_tree import fold, together
 from tracer.model.stackframes import SAMPLED, SOURCES
+from tracer.model.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

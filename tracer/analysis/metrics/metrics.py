@@ -11,15 +11,15 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tracer.analysis.findings.answers import group_labels
+from tracer.analysis.metrics.answers import group_labels
 from tracer.analysis.statistics.exponential import Exponential, exponential
 from tracer.model.layers import HOP_PHASES, LAYERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from tracer.analysis.attribution.names import Labels, Names
-    from tracer.analysis.findings.answers import Answers, Example
+    from tracer.analysis.metrics.answers import Answers, Example
+    from tracer.analysis.metrics.labels import Labels, Names
     from tracer.analysis.statistics.tally import Key, Tally
 
     Members = list[tuple[Tally, float]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tracer.analysis.findings.wording import asked_by, ran_there, short
+from tracer.model.wording import asked_by, ran_there, short
 
 if TYPE_CHECKING:
     from tracer.analysis.spans.branch import Branch, Crossing

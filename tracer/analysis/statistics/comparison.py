@@ -21,16 +21,11 @@ if TYPE_CHECKING:
 
     from tracer.analysis.statistics.measurement import Measurement
 
-COMPARISON_SCHEMA = "tracer.comparison/1"
 METRIC = "p50"
 
 
-def compare_document(
-    measurements: Sequence[Measurement], *, include_findings: bool = True
-) -> dict[str, Any]:
-    """Return the contract's `tracer.comparison/1`: each configuration against the first."""
-    from tracer.analysis.findings.advice import findings
-
+def compare(measurements: Sequence[Measurement]) -> dict[str, Any]:
+    """Return environment, seams, summaries and each configuration against the first."""
     shared = _shared_environment(measurements)
     configurations = [summarise(measurement) for measurement in measurements]
     for summary, measurement in zip(configurations, measurements, strict=True):
@@ -44,12 +39,10 @@ def compare_document(
         for place in range(1, len(measurements))
     ]
     return {
-        "schema": COMPARISON_SCHEMA,
         "environment": shared,
         "seams": _seams(measurements),
         "configurations": configurations,
         "comparison": pairs[0] if len(pairs) == 1 else pairs,
-        "findings": findings(measurements, configurations) if include_findings else [],
     }
 
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from tracer.analysis.statistics.tally import Key, Tallies, Tally
     from tracer.model.layers import Owner
 
-REPORT_SCHEMA = "tracer.report/1"
 _PLACES = range(len(LAYERS))
 
 
@@ -66,19 +65,6 @@ def _seen(measurement: Measurement) -> dict[str, int] | None:
     """Return how many requests workers saw, by `tracer.model.frames.COUNTERS`; None uncounted."""
     counts = measurement.counts
     return {name: int(counts[name] or 0) for name in COUNTERS if name in counts} or None
-
-
-def report_document(measurement: Measurement) -> dict[str, Any]:
-    """Return the contract's `tracer.report/1` of one configuration."""
-    from tracer.analysis.findings.advice import findings
-
-    return {
-        "schema": REPORT_SCHEMA,
-        "environment": dict(measurement.environment),
-        "seams": [seam_entry(seam) for seam in measurement.seams],
-        "configurations": [summarise(measurement)],
-        "findings": findings([measurement]),
-    }
 
 
 def seam_entry(seam: SeamStatus) -> dict[str, Any]:

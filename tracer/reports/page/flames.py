@@ -7,9 +7,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from tracer.analysis.findings.wording import duration, plural
 from tracer.analysis.flame.flame import is_thin
 from tracer.analysis.flame.picture import difference, of_request, of_requests
+from tracer.model.wording import duration, plural
 from tracer.reports.page.compact import Names
 from tracer.reports.page.rectangles import drawings_of
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tracer.model.timeline import Timeline
-    from tracer.runtime.sampling import ReadHeaders
+    from tracer.model.traceparent import ReadHeaders
     from tracer.runtime.stacks.sources import Source
     from tracer.settings.flame import FlamePolicy
 

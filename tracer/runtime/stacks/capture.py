@@ -12,8 +12,8 @@ from threading import get_native_id as native_id
 from typing import TYPE_CHECKING, Any, Final
 
 from tracer.model.clock import now
+from tracer.model.current import CURRENT
 from tracer.model.stackframes import EXACT, NO_NODE, SAMPLED, SEPARATOR, Stacks, Stretch
-from tracer.runtime.recorder import CURRENT
 
 if TYPE_CHECKING:
     from types import CodeType, FrameType

@@ -10,8 +10,8 @@ import types
 from threading import get_ident as ident
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from tracer.model.current import CURRENT
 from tracer.model.stackframes import EXACT, SAMPLED
-from tracer.runtime.recorder import CURRENT
 from tracer.runtime.stacks.capture import C_CALL, C_RETURN, CALL, RETURN, Capture
 
 if TYPE_CHECKING:

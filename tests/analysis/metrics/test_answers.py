@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from tracer.analysis.attribution.names import OTHER, OVERFLOW, Names
 from tracer.analysis.attribution.request import Request
 from tracer.analysis.attribution.worker import Worker
-from tracer.analysis.findings.answers import Answers
+from tracer.analysis.metrics.answers import Answers
+from tracer.analysis.metrics.labels import OTHER, OVERFLOW, Names
 from tracer.analysis.metrics.metrics import LAYER, REQUEST, Bounds, measured
 from tracer.analysis.shapes.fold import Row
 from tracer.analysis.statistics.tally import Tallies

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tracer.analysis.attribution.names import OVERFLOW, Labels, Names
+from tracer.analysis.metrics.labels import OVERFLOW, Labels, Names
 from tracer.analysis.spans.span_root import Facts, fact_attributes
 from tracer.analysis.statistics.spread import FINE_BITS, Buckets
 
