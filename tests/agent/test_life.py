@@ -26,7 +26,7 @@ from tests.agent.rings import (
 )
 from tests.support.live import ROOT, agents_of, environment, guardians_of, processes_of, wait_for
 from tracer.agent.session import AgentError, open_session
-from tracer.launch.spawn import RING_DIRECTORY, Summons
+from tracer.launch.spawn import RING_DIRECTORY, AgentSpawner
 from tracer.recording.recording import Recording
 from tracer.ring.directory import DirectoryError, check, directory_of
 
@@ -209,10 +209,10 @@ SUMMONING = """
     from pathlib import Path
     from tests.agent.rings import send, writer_in
     from tracer.ring.directory import directory_of
-    from tracer.launch.spawn import Summons
+    from tracer.launch.spawn import AgentSpawner
     recording = Path(sys.argv[1])
     directory = directory_of(recording)
-    writer = writer_in(directory, prepare=Summons(recording, directory))
+    writer = writer_in(directory, prepare=AgentSpawner(recording, directory))
     print("ready", flush=True)
     sys.stdin.readline()
     send(writer, int(sys.argv[2]))
@@ -264,7 +264,7 @@ def test_the_next_server_goes_on_with_the_recording(path, home):
 def test_a_worker_whose_agent_and_guardian_were_killed_gets_another(path, home):
     recording = path
     directory = directory_of(recording)
-    writer = writer_in(directory, 16 << 10, prepare=Summons(recording, directory))
+    writer = writer_in(directory, 16 << 10, prepare=AgentSpawner(recording, directory))
     send(writer, 5)
     assert wait_for(lambda: is_recorded(path, 5))
     kill_agent(path, guardian=True)

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from tests.support.live import SERVERS, Server, agents_of, environment, guardians_of, wait_for
-from tracer.agent.served import place_of
+from tracer.agent.served import location_of
 from tracer.agent.session import sync_with
 from tracer.compare.load import LoadPlan, run_load
 from tracer.recording.recording import Recording
@@ -121,11 +121,11 @@ class Chaos:
     def counters(self):
         """What each worker counts in the newest of its rings that can be read."""
         found = {}
-        for path in sorted(self.rings(), key=lambda path: place_of(path.name)):
+        for path in sorted(self.rings(), key=lambda path: location_of(path.name)):
             with contextlib.suppress(OSError, ValueError):
                 reader = RingReader(path)
                 try:
-                    found[place_of(path.name)[0]] = reader.counters()
+                    found[location_of(path.name)[0]] = reader.counters()
                 finally:
                     reader.close()
         return found

@@ -7,13 +7,13 @@ from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import SpanLimits
+from tests.analysis.spans.test_span_builder import WORKER, batch_of, told
 
-from tests.analysis.spans.test_drawer import WORKER, batch_of, told
 from tests.export.backend import Backend, spans_of
 from tests.support.builders import VIEW, asgi_request, wsgi_request
 from tests.support.timelines import LOOP, START_NS
 from tracer.analysis.attribution.request import Thread
-from tracer.analysis.spans.drawer import Drawer, Drawing
+from tracer.analysis.spans.span_builder import SpanBatch, SpanBuilder
 from tracer.analysis.spans.span_levels import LEVELS
 from tracer.analysis.spans.spans import trace_of
 from tracer.export.limiting import Limits
@@ -21,12 +21,12 @@ from tracer.export.outlets import Encoded, ReadableOutlet, WireOutlet, open_seam
 from tracer.export.readable import readable
 from tracer.export.wire import Wire
 from tracer.model.frames import Busy
-from tracer.model.nametable import Place
+from tracer.model.nametable import CodeLocation
 
 NO_LIMITS = Limits(SpanLimits())
 CALLER = f"{77:016x}"
 THREADS = (Thread(7, 2**47 + 1, "MainThread"),)
-PLACES = {VIEW: Place("/site/views.py", 3)}
+PLACES = {VIEW: CodeLocation("/site/views.py", 3)}
 REQUESTS = [
     asgi_request(client=False, threads=THREADS, places=PLACES, scheme="https", server_port=443),
     asgi_request(client=False, parent_span_id=CALLER, seams_absent=("a:b", "c:d")),
@@ -60,7 +60,7 @@ def test_a_shape_s_message_filled_in_again_and_again_says_the_same(level):
     program = [("scope", "view", [("hop", (9, 9, 9, 90), [("query", 5)], True, None)])]
     busy = [Busy(START_NS + at, START_NS + at + 3, LOOP, 0, 3) for at in range(11, 200, 9)]
     several = [told(program, [("work", 3)], number, number) for number in (1, 2, 3)]
-    drawing = Drawer(level).draw(batch_of(several, busy), {1: WORKER})
+    drawing = SpanBuilder(level).draw(batch_of(several, busy), {1: WORKER})
     assert not drawing.alone
     wire = Wire(NO_LIMITS)
     for _ in "twice":
@@ -112,7 +112,7 @@ def test_the_exporter_passes_bytes_as_they_are_and_spans_as_ever():
     with Backend() as backend:
         exporter = OTLPSpanExporter(endpoint=f"{backend.url}/v1/traces", headers={"who": "us"})
         for outlet in (WireOutlet(exporter, NO_LIMITS), ReadableOutlet(exporter, NO_LIMITS)):
-            (parcels,) = outlet.pack(Drawing([], None, {0: trace}), 1000)
+            (parcels,) = outlet.pack(SpanBatch([], None, {0: trace}), 1000)
             assert outlet.send(parcels)
         quick, slow = backend.requests()
         assert quick == slow

@@ -39,8 +39,8 @@ from tests.support.live import (
     requests_in,
     wait_for,
 )
-from tracer.analysis.metrics.metrics import SEEN
-from tracer.analysis.spans.drawer import Drawing
+from tracer.analysis.metrics.instruments import SEEN
+from tracer.analysis.spans.span_builder import SpanBatch
 from tracer.analysis.spans.spans import trace_of
 from tracer.export.limiting import Limits
 from tracer.export.outlets import HTTP, ReadableOutlet, WireOutlet, make_outlets, open_seam
@@ -92,7 +92,7 @@ def test_the_same_trace_arrives_as_by_http(tmp_path):
         by_http = WireOutlet(ByHttp(endpoint=f"{jaeger.endpoint}/v1/traces"), LIMITS)
         by_grpc = ReadableOutlet(ByGrpc(endpoint=jaeger.grpc_endpoint), LIMITS)
         for outlet in (by_http, by_grpc):
-            (parcels,) = outlet.pack(Drawing([], None, {0: trace}), 1000)
+            (parcels,) = outlet.pack(SpanBatch([], None, {0: trace}), 1000)
             assert outlet.send(parcels)
             outlet.close()
             found = jaeger.trace(f"{trace.trace_id:032x}")

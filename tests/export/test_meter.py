@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from tracer.analysis.metrics.metrics import DROPPED, RECORDED
+from tracer.analysis.metrics.instruments import DROPPED, RECORDED
 from tracer.export import messages
 from tracer.export.meter import Meter
 from tracer.model.frames import TIMELINE

@@ -21,7 +21,7 @@ from tests.support.live import (
     requests_in,
     wait_for,
 )
-from tracer.analysis.metrics.metrics import INSTRUMENTS, SEEN
+from tracer.analysis.metrics.instruments import INSTRUMENTS, SEEN
 from tracer.recording.file import read_meta
 
 ASKED = 120

@@ -17,7 +17,7 @@ import pytest
 from tests.backends.jaeger import Jaeger
 from tests.backends.prometheus import Prometheus
 from tests.support.live import ROOT, SERVERS, Server, agents_of, environment, requests_in, wait_for
-from tracer.analysis.metrics.metrics import INSTRUMENTS
+from tracer.analysis.metrics.instruments import INSTRUMENTS
 from tracer.analysis.statistics.exponential import SCALE
 from tracer.analysis.statistics.spread import COARSE_BITS
 from tracer.model.layers import HOP_PHASES

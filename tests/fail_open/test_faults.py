@@ -6,7 +6,7 @@ import pytest
 
 FAULTS = (
     "none", "mark", "open", "judge", "settle", "close", "occupy", "log", "name",
-    "culprit", "endpoint", "note_error", "watch_loop", "site", "sink",
+    "blocker", "endpoint", "note_error", "watch_loop", "site", "sink",
 )  # fmt: skip
 NOT_EVERYWHERE = {"none"}
 """Faults that some server never comes across."""

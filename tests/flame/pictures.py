@@ -6,7 +6,7 @@ import dataclasses
 
 from tests.support.builders import Building
 from tracer.analysis.attribution.request import Segment
-from tracer.analysis.flame.picture import difference, of_request, of_requests
+from tracer.analysis.flame.flame_graph import difference, of_request, of_requests
 from tracer.model.stackframes import EXACT, NO_NODE, SAMPLED, SEPARATOR, Stacks, Stretch
 
 LOOP, POOL = 11, 22

@@ -9,8 +9,8 @@ import time
 import pytest
 
 from tests.flame.runs import Run, server_of
-from tracer.analysis.flame.flame import pieces_of
-from tracer.analysis.flame.flame_tree import fold
+from tracer.analysis.flame.pieces import pieces_of
+from tracer.analysis.flame.tree import fold
 
 pytestmark = pytest.mark.alone
 

@@ -67,10 +67,10 @@ def library(monkeypatch):
 
 
 def probe():
-    def stand_in(_recorder, original):
+    def make_wrapper(_recorder, original):
         return lambda request: ("stood in", original(request))
 
-    return Probe("one", (Seam("setup_library:function", stand_in),))
+    return Probe("one", (Seam("setup_library:function", make_wrapper),))
 
 
 def test_installing_is_idempotent_and_uninstalling_exact(clean, library):

@@ -7,22 +7,22 @@ from tracer.analysis.attribution.worker import owner_in
 from tracer.model.layers import UNATTRIBUTED
 from tracer.model.nametable import (
     NOWHERE,
+    CodeLocation,
     Endpoint,
-    Place,
     endpoint_in,
     endpoint_text,
-    place_text,
-    places_in,
+    location_text,
+    locations_in,
 )
 
 TEXT = st.text(st.characters(exclude_characters="\x1f"), min_size=1)
 NUMBER = st.none() | st.integers(0, 2**32)
 
 
-@given(TEXT, st.builds(Place, TEXT, NUMBER))
+@given(TEXT, st.builds(CodeLocation, TEXT, NUMBER))
 def test_a_place_comes_back_as_it_was_and_is_nobody_s_time(name, place):
-    text = place_text(name, place)
-    assert places_in(["a name", text, "view\x1fb\x1f\x1f"]) == {name: place}
+    text = location_text(name, place)
+    assert locations_in(["a name", text, "view\x1fb\x1f\x1f"]) == {name: place}
     assert owner_in(text) == UNATTRIBUTED
     assert endpoint_in(text) == NOWHERE
 
@@ -32,10 +32,10 @@ def test_an_endpoint_comes_back_as_it_was_and_is_nobody_s_time(endpoint):
     text = endpoint_text(endpoint)
     assert endpoint_in(text) == endpoint
     assert owner_in(text) == UNATTRIBUTED
-    assert not places_in([text])
+    assert not locations_in([text])
 
 
 @given(st.none() | st.text("\x1fplacendoi1²", max_size=40))
 def test_any_text_is_read_or_left_alone(text):
     endpoint_in(text)
-    places_in([text or ""])
+    locations_in([text or ""])

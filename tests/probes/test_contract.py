@@ -144,13 +144,13 @@ def test_a_stand_in_keeps_name_signature_and_kind_of_the_original(probe, seam, r
     installation = Installation(recorder, (Probe(probe.name, (seam,)),))
     installation.start()
     try:
-        stand_in = inspect.getattr_static(holder, name)
-        assert gives_coroutines(stand_in) == gives_coroutines(original)
+        make_wrapper = inspect.getattr_static(holder, name)
+        assert gives_coroutines(make_wrapper) == gives_coroutines(original)
         if not isinstance(original, staticmethod | classmethod) and hasattr(
-            stand_in, "__wrapped__"
+            make_wrapper, "__wrapped__"
         ):
-            assert parameters(stand_in) == parameters(original)
-            assert stand_in.__name__ == original.__name__
+            assert parameters(make_wrapper) == parameters(original)
+            assert make_wrapper.__name__ == original.__name__
     finally:
         installation.stop()
 

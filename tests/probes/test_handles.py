@@ -28,7 +28,7 @@ class Nowhere:
 
 @pytest.fixture
 def original(monkeypatch):
-    """`Handle._run` as asyncio has it, while C stands in for it."""
+    """`Handle._run` as asyncio has it, while C wraps it."""
     found = asyncio.Handle._run
     recorder = Recorder(Nowhere())
     known = (CURRENT, recorder, Log(), lambda *_: None, 0, 1 << 60, asyncio.Handle)

@@ -11,8 +11,8 @@ OTHERS = others()
 CONTRACT = (
     "tests/probes/test_contract.py",
     "tests/probes/test_contract_of_requests.py",
-    "tests/test_scopes.py",
-    "tests/test_native.py",
+    "tests/runtime/test_scopes.py",
+    "tests/runtime/native/test_native.py",
     "tests/probes/test_handles.py",
 )
 pytestmark = pytest.mark.interpreters

@@ -15,9 +15,9 @@ from tracer.model.marks import BUSY_INTS
 from tracer.model.native import native
 from tracer.model.timeline import AWAITS, READY, SPAWN, TIMER, Timeline
 from tracer.recording.memory import MemorySink
+from tracer.runtime.loop_state import WATCHED
 from tracer.runtime.recorder import installed
 from tracer.runtime.tasks import followed
-from tracer.runtime.watched import WATCHED
 
 uvloop = pytest.importorskip("uvloop")
 METHODS = ("create_task", "call_soon", "call_soon_threadsafe", "call_later", "run_in_executor")

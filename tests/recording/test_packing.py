@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.recording.recordings import frame_of
-from tests.support.timelines import Story
+from tests.support.timelines import SymbolicTimeline
 from tracer.model import frames
 from tracer.model.frames import FrameError
 from tracer.model.timeline import Timeline
@@ -66,7 +66,7 @@ def asgi_frame(number):
     uneven = random.Random(number)
     hop = lambda: tuple(uneven.randrange(2_000, 90_000) for _ in range(4))  # noqa: E731
     inner = lambda: [("scope", "view", [("work", uneven.randrange(9_999))])]  # noqa: E731
-    story = Story()
+    story = SymbolicTimeline()
     story.now += number * 10_000_000
     story.tell([("hop", hop(), [("scope", "middleware", inner())], False, None) for _ in range(17)])
     timeline = Timeline(number, story.marks[0][1], 1, 2)

@@ -7,8 +7,8 @@ from rich.console import Console
 
 from tests.support import builders
 from tracer.agent.live import snapshot
-from tracer.analysis.statistics.lately import lately
 from tracer.analysis.statistics.tally import tally
+from tracer.analysis.statistics.window_stats import window_stats
 from tracer.reports.top import SORTS, Shown, live_view
 
 
@@ -20,7 +20,7 @@ def told(requests):
 def printed(requests, shown, width=140, height=40):
     stream = io.StringIO()
     now = told(requests)
-    view = live_view(now, lately(now, None), 0.0, shown, (width, height))
+    view = live_view(now, window_stats(now, None), 0.0, shown, (width, height))
     Console(file=stream, width=width).print(view, highlight=False)
     return stream.getvalue()
 

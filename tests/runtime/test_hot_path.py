@@ -51,9 +51,9 @@ TASKS = {
 """What tasks, timers and threads of an application are followed with."""
 
 SLOW = {
-    *("Recorder.occupy", "Recorder._log_slowly", "Recorder.culprit", "Culprits.of"),
-    *("Culprits._detail_of", "Culprits._after_response_of", "Culprits._text"),
-    *("Culprits._text.<locals>.<genexpr>", "log", "_log", "attempt", "name_of_callback"),
+    *("Recorder.occupy", "Recorder._log_slowly", "Recorder.blocker", "Blockers.of"),
+    *("Blockers._detail_of", "Blockers._after_response_of", "Blockers._text"),
+    *("Blockers._text.<locals>.<genexpr>", "log", "_log", "attempt", "name_of_callback"),
     "describe",
 }
 """What turns of the loop that took long are looked into with: on a busy machine any does."""

@@ -3,24 +3,24 @@ from __future__ import annotations
 import os
 import threading
 
-from tracer.model.nametable import Endpoint, Place, endpoint_in, places_in
+from tracer.model.nametable import CodeLocation, Endpoint, endpoint_in, locations_in
 from tracer.runtime.naming import Naming
 from tracer.runtime.threadnames import ThreadNames
 
 
 def test_where_code_stands_is_told_once():
     naming = Naming()
-    naming.place("a.b", Place("/a.py", 1))
-    naming.place("a.b", Place("/other.py", 2))
+    naming.place("a.b", CodeLocation("/a.py", 1))
+    naming.place("a.b", CodeLocation("/other.py", 2))
     naming.place("len", len)
-    assert places_in(naming.take()) == {"a.b": Place("/a.py", 1)}
+    assert locations_in(naming.take()) == {"a.b": CodeLocation("/a.py", 1)}
     assert naming.take() == []
 
 
 def test_places_and_endpoints_of_any_number_make_no_table_grow_without_end():
     naming = Naming()
     for number in range(5_000):
-        naming.place(f"a.{number}", Place("/a.py", number))
+        naming.place(f"a.{number}", CodeLocation("/a.py", number))
     numbers = [naming.endpoint("http", (f"host{number}", 80), "1.1") for number in range(5_000)]
     assert len(naming.numbers) < 2_500
     assert numbers[-1] == 0

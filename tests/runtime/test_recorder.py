@@ -216,8 +216,8 @@ def test_a_long_stretch_is_named_after_what_ran_longest(recorder):
         (EXIT, 11_500_000, HERE, middle),
     ):
         timeline.append(mark)
-    assert recorder.culprit(timeline, 10, 11_500_000) == recorder.name("shop.Slow")
-    assert recorder.culprit(timeline, 8_000_000, 11_000_100) == recorder.name("shop.view")
+    assert recorder.blocker(timeline, 10, 11_500_000) == recorder.name("shop.Slow")
+    assert recorder.blocker(timeline, 8_000_000, 11_000_100) == recorder.name("shop.view")
 
 
 def test_errors_are_named_by_their_type(recorder):

@@ -55,7 +55,7 @@ def recorder():
     return Recorder(MemorySink())
 
 
-def stand_in(_recorder, original):
+def make_wrapper(_recorder, original):
     @functools.wraps(original)
     def replaced(*args, **kwargs):
         return "stood in", original(*args, **kwargs)
@@ -71,7 +71,7 @@ def installed(recorder, *made, prepare=None):
 
 def test_a_seam_is_stood_in_for_and_put_back_identically(library, recorder):
     raw = inspect.getattr_static(library.Target, "method")
-    seam = Seam("seams_library:Target.method", stand_in)
+    seam = Seam("seams_library:Target.method", make_wrapper)
     installation = installed(recorder, seam)
     assert installation.statuses == {seam.target: ("installed", None)}
     assert library.Target().method(1)[0] == "stood in"
@@ -80,7 +80,7 @@ def test_a_seam_is_stood_in_for_and_put_back_identically(library, recorder):
 
 
 def test_installing_twice_stands_in_once(library, recorder):
-    installation = installed(recorder, Seam("seams_library:function", stand_in))
+    installation = installed(recorder, Seam("seams_library:function", make_wrapper))
     replaced = library.function
     installation.start()
     installation.module_imported("seams_library")
@@ -91,15 +91,15 @@ def test_installing_twice_stands_in_once(library, recorder):
 
 
 def test_what_a_class_inherits_is_not_left_behind_on_it(library, recorder):
-    installation = installed(recorder, Seam("seams_library:Target.inherited", stand_in))
+    installation = installed(recorder, Seam("seams_library:Target.inherited", make_wrapper))
     assert library.Target().inherited(1)[0] == "stood in"
     installation.stop()
     assert "inherited" not in vars(library.Target)
 
 
 def test_seams_on_one_target_are_put_back_in_reverse(library, recorder):
-    first = Probe("one", (Seam("seams_library:function", stand_in),))
-    second = Probe("two", (Seam("seams_library:function", stand_in),))
+    first = Probe("one", (Seam("seams_library:function", make_wrapper),))
+    second = Probe("two", (Seam("seams_library:function", make_wrapper),))
     installation = Installation(recorder, (first, second))
     installation.start()
     installation.stop()
@@ -125,7 +125,7 @@ def test_a_known_shape_is_accepted(library, target, shapes):
 
 
 def test_an_unknown_shape_is_refused_named_and_untouched(library, recorder):
-    seam = Seam("seams_library:function", stand_in, shapes=("self, other",))
+    seam = Seam("seams_library:function", make_wrapper, shapes=("self, other",))
     installation = installed(recorder, seam)
     status, reason = installation.statuses[seam.target]
     assert status == "refused"
@@ -136,7 +136,7 @@ def test_an_unknown_shape_is_refused_named_and_untouched(library, recorder):
 
 
 def test_what_is_not_callable_is_refused(library, recorder):
-    installation = installed(recorder, Seam("seams_library:number", stand_in))
+    installation = installed(recorder, Seam("seams_library:number", make_wrapper))
     assert installation.statuses["seams_library:number"][0] == "refused"
     assert library.number == 3
 
@@ -159,20 +159,20 @@ def test_a_stand_in_that_raises_is_refused_and_leaves_the_original(library, reco
 
 
 def test_a_target_that_is_missing_is_absent(library, recorder):
-    seam = Seam("seams_library:Target.none", stand_in)
+    seam = Seam("seams_library:Target.none", make_wrapper)
     installation = installed(recorder, seam)
     assert installation.statuses[seam.target][0] == "absent"
     assert recorder.problems[seam.target][0] == "absent"
 
 
 def test_an_optional_target_that_is_missing_is_no_problem(library, recorder):
-    seam = Seam("seams_library:Target.none", stand_in, optional=True)
+    seam = Seam("seams_library:Target.none", make_wrapper, optional=True)
     assert installed(recorder, seam).statuses[seam.target][0] == "absent"
     assert recorder.problems == {}
 
 
 def test_a_module_not_imported_yet_is_left_alone_until_it_is(recorder, monkeypatch):
-    installation = installed(recorder, Seam("seams_later:function", stand_in))
+    installation = installed(recorder, Seam("seams_later:function", make_wrapper))
     assert installation.statuses == {}
     later = types.ModuleType("seams_later")
     later.function = function
@@ -186,7 +186,7 @@ def test_a_probe_whose_preparation_fails_is_refused_and_its_seams_stay(library, 
     def broken(_recorder):
         raise LookupError("cannot")
 
-    seam = Seam("seams_library:function", stand_in)
+    seam = Seam("seams_library:function", make_wrapper)
     installation = installed(recorder, seam, prepare=broken)
     assert installation.statuses["one"] == ("refused", "LookupError('cannot')")
     assert installation.statuses[seam.target][0] == "installed"
@@ -208,7 +208,7 @@ def test_one_seam_that_cannot_be_put_back_does_not_keep_the_others(recorder, lib
     def prepare(_recorder):
         return lambda: 1 / 0
 
-    first = Probe("one", (Seam("seams_library:function", stand_in),))
+    first = Probe("one", (Seam("seams_library:function", make_wrapper),))
     installation = Installation(recorder, (first, Probe("two", (), prepare)))
     installation.start()
     installation.stop()

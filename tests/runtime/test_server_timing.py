@@ -58,9 +58,9 @@ def test_who_held_the_loop_is_looked_up_and_still_handed_over(recorder, sink):
     timeline = begun(recorder)
     recorder.occupy(timeline.start_ns - 100_000, timeline.start_ns, None, recorder.name("other"))
     ServerTiming(recorder).value(timeline)
-    assert [entry.name for entry in recorder.lately()] == [recorder.name("other")]
+    assert [entry.name for entry in recorder.recent_occupancy()] == [recorder.name("other")]
     recorder.close(timeline)
-    assert recorder.lately() == []
+    assert recorder.recent_occupancy() == []
 
 
 def test_what_was_told_before_the_end_is_what_is_recorded(recorder, sink):

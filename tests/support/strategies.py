@@ -1,4 +1,4 @@
-"""What hypothesis makes timelines of: programs for a `Story`, and garbage."""
+"""What hypothesis makes timelines of: programs for a `SymbolicTimeline`, and garbage."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def head(**fields):
     return Head(**values)
 
 
-class Story:
+class SymbolicTimeline:
     """Tells what happened in a request as marks, and keeps the truth of who owned what."""
 
     def __init__(self):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tracer.agent.live import snapshot
-from tracer.agent.served import Served, place_of
+from tracer.agent.served import Served, location_of
 from tracer.ring.directory import is_inhabited
 from tracer.ring.layout import RingError
 
@@ -254,10 +254,10 @@ class Agent:
             return
         self._seen_ns = changed_ns
         serving = {ring.process: ring for ring in self._rings.values()}
-        for name in sorted(names, key=place_of):
+        for name in sorted(names, key=location_of):
             if not name.endswith(".ring") or name in self._refused or name in self._rings:
                 continue
-            former = serving.get(place_of(name)[0])
+            former = serving.get(location_of(name)[0])
             if former is not None:
                 former.superseded = True
                 continue
@@ -266,7 +266,7 @@ class Agent:
                 serving[ring.process] = self._rings[name] = ring
 
     def _open(self, name: str) -> Served | None:
-        process, number = place_of(name)
+        process, number = location_of(name)
         before = self._accounted.get(process, 0)
         if number and not before:
             former = self._recording.progress(f"{process}-{number - 1}.ring")

@@ -34,7 +34,7 @@ class Batch:
         return self.progress.last - self.progress.kept
 
 
-def place_of(name: str) -> tuple[str, int]:
+def location_of(name: str) -> tuple[str, int]:
     """Return the process a ring belongs to and which of its rings it is, by its file's name."""
     found = _NAME.fullmatch(name)
     return (found[1], int(found[2])) if found else (name, 0)
@@ -54,7 +54,7 @@ class Served:
         number the process's earlier rings are accounted for. Raises `RingError`, `OSError`.
         """
         self.name = path.name
-        self.process, self.number = place_of(path.name)
+        self.process, self.number = location_of(path.name)
         self.reader = RingReader(path)
         self.superseded = False
         self.description: Mapping[str, object] = {}

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tracer.analysis.attribution.request import Request
-    from tracer.analysis.flame.picture import Picture, Taken
+    from tracer.analysis.flame.flame_graph import FlameGraph, RequestStacks
     from tracer.recording.recording import Recording
 
 FORMATS: Final = ("html", "speedscope", "perfetto", "pprof", "collapsed", "text")
@@ -94,9 +94,9 @@ def _default(recording: Path, form: str) -> Path:
     return Path(f"{recording}.flame{suffix}") if suffix else Path("-")
 
 
-def _picture(path: Path, wanted: str | None, route: str | None, *, together: bool) -> Picture:
-    from tracer.analysis.flame.flame import is_thin
-    from tracer.analysis.flame.picture import of_request, of_requests
+def _picture(path: Path, wanted: str | None, route: str | None, *, together: bool) -> FlameGraph:
+    from tracer.analysis.flame.flame_graph import of_request, of_requests
+    from tracer.analysis.flame.pieces import is_thin
 
     with _opened(path) as opened:
         known = opened.with_stacks()
@@ -113,14 +113,16 @@ def _picture(path: Path, wanted: str | None, route: str | None, *, together: boo
         return of_request(request, stacks)
 
 
-def _compared(picture: Picture, path: Path, against: Path, route: str | None) -> Picture:
-    from tracer.analysis.flame.picture import difference
+def _compared(picture: FlameGraph, path: Path, against: Path, route: str | None) -> FlameGraph:
+    from tracer.analysis.flame.flame_graph import difference
 
     other = _picture(against, None, route, together=True)
     return difference(picture, other, (path.stem, against.stem))
 
 
-def _one(opened: Recording, known: frozenset[str], wanted: str | None, route: str | None) -> Taken:
+def _one(
+    opened: Recording, known: frozenset[str], wanted: str | None, route: str | None
+) -> RequestStacks:
     if wanted not in {None, "slowest", "median"}:
         request = opened.request(str(wanted), None, route)
         if request is None:
@@ -133,11 +135,11 @@ def _one(opened: Recording, known: frozenset[str], wanted: str | None, route: st
     return taken[-1] if wanted == "slowest" else taken[(len(taken) - 1) // 2]
 
 
-def _taken(opened: Recording, known: frozenset[str], route: str | None) -> list[Taken]:
+def _taken(opened: Recording, known: frozenset[str], route: str | None) -> list[RequestStacks]:
     """Return the newest requests that have stacks, with them."""
     from collections import deque
 
-    newest: deque[Taken] = deque(maxlen=_MOST)
+    newest: deque[RequestStacks] = deque(maxlen=_MOST)
     for request in _those(opened, known):
         if route is None or request.route == route:
             stacks = opened.stacks(request.request_id)
@@ -166,7 +168,7 @@ def _opened(path: Path) -> Recording:
     return open_recording(path)
 
 
-def _write(picture: Picture, form: str, target: Path) -> None:
+def _write(picture: FlameGraph, form: str, target: Path) -> None:
     content = _content(picture, form)
     if isinstance(content, bytes):
         with click.open_file(str(target), "wb") as stream:
@@ -178,7 +180,7 @@ def _write(picture: Picture, form: str, target: Path) -> None:
         click.echo(str(target), err=True)
 
 
-def _content(picture: Picture, form: str) -> str | bytes:
+def _content(picture: FlameGraph, form: str) -> str | bytes:
     import json
 
     from tracer.reports.flame.collapsed import collapsed
@@ -199,7 +201,7 @@ def _content(picture: Picture, form: str) -> str | bytes:
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
-def _text(picture: Picture) -> str:
+def _text(picture: FlameGraph) -> str:
     import io
     import sys
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from tracer.analysis.attribution.request import Request
-    from tracer.analysis.flame.picture import Taken
+    from tracer.analysis.flame.flame_graph import RequestStacks
     from tracer.analysis.statistics.measurement import Measurement
     from tracer.recording.recording import Recording
 
@@ -76,7 +76,7 @@ def _flames(
     return flames_of([side], newest_of(len(taken), len(known)))
 
 
-def _taken(opened: Recording, requests: Iterable[Request]) -> Iterator[Taken]:
+def _taken(opened: Recording, requests: Iterable[Request]) -> Iterator[RequestStacks]:
     """Give requests with their stacks until those are too many; one is given in any case."""
     left = _STRETCHES
     for request in requests:

@@ -108,12 +108,12 @@ class Watched:
 
     def view(self, size: tuple[int, int]) -> Group:
         """Return what there is to see."""
-        from tracer.analysis.statistics.lately import lately
+        from tracer.analysis.statistics.window_stats import window_stats
         from tracer.reports.top import live_view
 
         before, newest = self._since(), self._seen[-1]
         seconds = self._age(before) if before else 0.0
-        return live_view(newest, lately(newest, before), seconds, self.shown, size)
+        return live_view(newest, window_stats(newest, before), seconds, self.shown, size)
 
     def press(self, pressed: str) -> None:
         """Do what keys ask for."""

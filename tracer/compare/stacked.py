@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tracer.analysis.attribution.request import Client
-    from tracer.analysis.flame.picture import Taken
+    from tracer.analysis.flame.flame_graph import RequestStacks
     from tracer.analysis.statistics.measurement import Measurement
     from tracer.compare.experiment import Configuration, Experiment
     from tracer.compare.load import Answer
@@ -35,7 +35,7 @@ _FOLDER: Final = "flame"
 class Stacked:
     """Requests of each configuration with their stacks; `failure` is why there are no more."""
 
-    taken: tuple[tuple[Taken, ...], ...]
+    taken: tuple[tuple[RequestStacks, ...], ...]
     failure: str | None = None
 
 
@@ -47,7 +47,7 @@ def take_stacks(
     progress: Callable[[str, int, int], None] | None,
 ) -> Stacked:
     """Take stacks under each configuration; what was measured stands, whatever becomes of them."""
-    found: list[tuple[Taken, ...]] = []
+    found: list[tuple[RequestStacks, ...]] = []
     try:
         folder = directory / _FOLDER
         folder.mkdir(exist_ok=True)
@@ -91,7 +91,7 @@ def _drive(
     return [answer for answer in result.answers if not answer.failed]
 
 
-def _taken(reader: Reader, answers: Sequence[Answer], floor_ns: int) -> tuple[Taken, ...]:
+def _taken(reader: Reader, answers: Sequence[Answer], floor_ns: int) -> tuple[RequestStacks, ...]:
     clients: Mapping[str, Client] = {answer.trace_id: answer.client() for answer in answers}
     return tuple(
         (request, stacks)

@@ -10,8 +10,8 @@ import numpy as np
 
 from tracer.analysis.attribution.worker import Worker
 from tracer.analysis.shapes.batch import Batch
-from tracer.analysis.shapes.busy import near
-from tracer.analysis.spans.drawer import Drawer
+from tracer.analysis.shapes.occupancy import near
+from tracer.analysis.spans.span_builder import SpanBuilder
 from tracer.analysis.spans.span_levels import DEFAULT, Level
 from tracer.export import messages
 from tracer.model import frames
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from tracer.analysis.spans.drawer import Drawing
+    from tracer.analysis.spans.span_builder import SpanBatch
     from tracer.model.frames import Head
 
     Ints = NDArray[np.int64]
@@ -35,7 +35,7 @@ _NOBODY: Final = np.zeros((0, BUSY_INTS), np.int64)
 
 
 class Known:
-    """A worker, as its own words describe it, and who had its threads lately."""
+    """A worker, as its own words describe it, and who had its threads recently."""
 
     def __init__(self) -> None:
         """Know nothing yet."""
@@ -96,7 +96,7 @@ class Converter:
 
     def __init__(self, detail: Level = DEFAULT) -> None:
         """Know no worker yet."""
-        self._drawer = Drawer(detail)
+        self._drawer = SpanBuilder(detail)
         self.workers: dict[int, Known] = {}
 
     def known(self, number: int) -> Known:
@@ -113,7 +113,7 @@ class Converter:
         elif message.kind == messages.NAMES:
             known.name(json.loads(message.content))
 
-    def convert(self, timelines: Sequence[tuple[int, bytes]]) -> Drawing:
+    def convert(self, timelines: Sequence[tuple[int, bytes]]) -> SpanBatch:
         """Return the traces of timelines `(worker, frame)`; raise if one can't be read."""
         return self._drawer.draw(*self.batch_of(timelines))
 

@@ -95,7 +95,7 @@ class _Filling:
         self._put_ids()
         self._put_times()
         self._put_numbers()
-        self._put_losses()
+        self._put_collapsed()
         self._put_others()
         whole = memoryview(self._out)
         bounds = self._bounds.tolist()
@@ -194,7 +194,7 @@ class _Filling:
             at, source = self._places(name, first)
             self._put(at, _wide(numbers.reshape(-1)[source]))
 
-    def _put_losses(self) -> None:
+    def _put_collapsed(self) -> None:
         """Fill in what was added to spans, and how long they are with it."""
         lost = self._lost
         if not len(lost.span):
@@ -235,7 +235,7 @@ def _with_more(one: Template, numbers: list[int]) -> list[bytes | memoryview]:
     found: list[bytes | memoryview] = []
     begin = 0
     for number, end in zip(numbers, (one.begins + one.sizes)[numbers].tolist(), strict=True):
-        found += (content[begin:end], one.losses[number].content)
+        found += (content[begin:end], one.collapsed[number].content)
         begin = end
     found.append(content[begin:])
     return found

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from opentelemetry.sdk.trace import SpanLimits
 
 if TYPE_CHECKING:
-    from tracer.analysis.spans.span_words import Value
+    from tracer.analysis.spans.span_attributes import Value
     from tracer.analysis.spans.spans import Span
 
 

@@ -12,9 +12,9 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-from tracer.analysis.metrics.answers import Answers
+from tracer.analysis.metrics.durations import Answers
+from tracer.analysis.metrics.instruments import DROPPED, SEEN, Bounds, Series, measured
 from tracer.analysis.metrics.labels import Names
-from tracer.analysis.metrics.metrics import DROPPED, SEEN, Bounds, Series, measured
 from tracer.analysis.shapes.fold import Folder
 from tracer.analysis.statistics.tally import Tallies
 from tracer.export import messages

@@ -26,8 +26,8 @@ from tracer.export.resources import scope
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tracer.analysis.metrics.answers import Example
-    from tracer.analysis.metrics.metrics import Instrument, Series
+    from tracer.analysis.metrics.durations import Example
+    from tracer.analysis.metrics.instruments import Instrument, Series
 
 _SECOND: Final = 1_000_000_000
 _CUMULATIVE: Final = AggregationTemporality.CUMULATIVE

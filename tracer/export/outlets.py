@@ -15,7 +15,7 @@ from tracer.export.readable import readable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tracer.analysis.spans.drawer import Drawing
+    from tracer.analysis.spans.span_builder import SpanBatch
     from tracer.export.limiting import Limits
 
 HTTP: Final = "otlp_proto_http"
@@ -37,7 +37,7 @@ class Parcel(Protocol):
 class Outlet(Protocol):
     """Packs traces and sends them; `send` says whether they arrived."""
 
-    def pack(self, drawing: Drawing, most: int) -> Sequence[Sequence[Parcel]]:
+    def pack(self, drawing: SpanBatch, most: int) -> Sequence[Sequence[Parcel]]:
         """Return each trace in parcels of at most so many spans."""
 
     def send(self, parcels: Sequence[Any]) -> bool:
@@ -67,7 +67,7 @@ class ReadableOutlet:
         """Send through `exporter`."""
         self._exporter, self._limits = exporter, limits
 
-    def pack(self, drawing: Drawing, most: int) -> list[list[Spans]]:
+    def pack(self, drawing: SpanBatch, most: int) -> list[list[Spans]]:
         """Return each trace in parcels of at most so many spans."""
         several = [readable(trace, self._limits) for trace in drawing.traces()]
         return [
@@ -112,7 +112,7 @@ class WireOutlet:
 
         self._exporter, self._wire = exporter, Wire(limits)
 
-    def pack(self, drawing: Drawing, most: int) -> Sequence[Sequence[Parcel]]:
+    def pack(self, drawing: SpanBatch, most: int) -> Sequence[Sequence[Parcel]]:
         """Return each trace in parcels of at most so many spans."""
         return self._wire.pack_all(drawing, most)
 
@@ -151,7 +151,7 @@ def _outlet(name: str, limits: Limits) -> Outlet:
 def open_seam(kind: Any) -> bool:
     """Have an OTLP exporter take `Encoded` for spans; say whether it then sends their bytes.
 
-    Its module's `encode_spans` is what turns spans into a message. It is stood in for, and
+    Its module's `encode_spans` is what turns spans into a message. It is wrapped, and
     tried with a session that only keeps what it is given.
     """
     module = sys.modules[kind.__module__]

@@ -11,7 +11,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as Message
 
 from tracer.analysis.spans.columns import HOP_CELLS
-from tracer.analysis.spans.drawn import layer_of, with_loss
+from tracer.analysis.spans.span_row import layer_of, with_collapsed
 from tracer.export.protobuf import BYTES, FIXED64, SHORT, VARINT, WIDE, field, tag, varint
 from tracer.model.layers import HOP_PHASES
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from tracer.analysis.spans.drawn import Drawn
     from tracer.analysis.spans.span_plan import Figure
+    from tracer.analysis.spans.span_row import SpanRow
     from tracer.analysis.spans.span_shape import SpanShape
     from tracer.analysis.spans.spans import Span
 
@@ -58,7 +58,7 @@ class Places(NamedTuple):
     source: Ints
 
 
-class Loss(NamedTuple):
+class CollapsedFigure(NamedTuple):
     """What a span ends with that others had the loop in, beside what it has anyway.
 
     Where in it its own time before goes, and the time it lost; -1 if that isn't told.
@@ -121,7 +121,7 @@ class Written:
 class Template:
     """A request's spans, the root first."""
 
-    def __init__(self, drawn: Drawn, constant: Constant) -> None:
+    def __init__(self, drawn: SpanRow, constant: Constant) -> None:
         """Make it from one request of its shape."""
         shape = drawn.shape
         trace = drawn._replace(extras=(), lost=None).trace()
@@ -141,7 +141,7 @@ class Template:
             (*slot, one.parent + 1) for slot, one in zip(parents[above:], shape.spans, strict=True)
         )
         self._tell_figures(shape, written.slots["figure"])
-        self._tell_losses(shape)
+        self._put_collapsed_figures(shape)
 
     def _tell_figures(self, shape: SpanShape, slots: list[Slot]) -> None:
         """Tell apart a span's numbers: its figures, a hand-off's phases, its thread's."""
@@ -167,14 +167,14 @@ class Template:
         self.figures = places((*slot, number) for number, slot in enumerate(figures))
         self.hops = places(hops)
 
-    def _tell_losses(self, shape: SpanShape) -> None:
+    def _put_collapsed_figures(self, shape: SpanShape) -> None:
         """Say for each span which figures grow by what it lost (-1 for none), and what it adds."""
         several = [(None, shape.plan.own), *((layer_of(one), one.figures) for one in shape.spans)]
-        grows, more = zip(*(_loss(*one) for one in several), strict=True)
+        grows, more = zip(*(_collapsed_figure(*one) for one in several), strict=True)
         first = np.cumsum([0, *(len(figures) for _, figures in several)])[:-1]
         self.grows = np.array(grows, np.int64)
         self.grows += np.where(self.grows < 0, 0, first[:, None])
-        self.losses: tuple[Loss, ...] = more
+        self.collapsed: tuple[CollapsedFigure, ...] = more
         self.more = np.array([(len(one.content), one.before, one.lost) for one in more], np.int64)
 
 
@@ -189,15 +189,17 @@ def figure(name: str) -> bytes:
     return _ATTRIBUTE + varint(len(named) + WIDE) + named
 
 
-def _loss(layer: str | None, figures: Sequence[Figure]) -> tuple[list[int], Loss]:
-    own, more = with_loss([(one.name, 0) for one in figures], layer, 1)
+def _collapsed_figure(
+    layer: str | None, figures: Sequence[Figure]
+) -> tuple[list[int], CollapsedFigure]:
+    own, more = with_collapsed([(one.name, 0) for one in figures], layer, 1)
     grows = [number for number, (_, grown) in enumerate(own) if grown]
     content, at = b"", {0: -1, 1: -1}
     for name, is_lost in more:
         content += figure(name)
         at[is_lost] = len(content)
         content += bytes(WIDE)
-    return [*grows, -1][:2], Loss(content, at[0], at[1])
+    return [*grows, -1][:2], CollapsedFigure(content, at[0], at[1])
 
 
 def _ints(numbers: Iterable[Any]) -> Ints:

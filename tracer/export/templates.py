@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from tracer.analysis.spans.columns import SECTIONS, had_loop
-from tracer.analysis.spans.drawn import Extra, extra_span
+from tracer.analysis.spans.columns import SECTIONS, blocker_branch
+from tracer.analysis.spans.span_row import Extra, extra_span
 from tracer.export.template import Template, Written
 from tracer.model.traceparent import tracestate_of
 
@@ -44,7 +44,7 @@ class Templates:
             for number, (state, layer) in enumerate(zip(states, slowest, strict=True))
         ]
         one = columns.others
-        rows = zip(one.culprits, one.section.tolist(), one.of.tolist(), strict=True)
+        rows = zip(one.blockers, one.section.tolist(), one.of.tolist(), strict=True)
         return several, [self._other(who, section, states[of]) for who, section, of in rows]
 
     def _template(self, columns: Columns, number: int, state: str, slowest: int) -> Template:
@@ -63,13 +63,13 @@ class Templates:
             self._spans -= len(old.begins)
         return made
 
-    def _other(self, culprit: str | None, section: int, state: str) -> Written:
-        key = (culprit, section, state)
+    def _other(self, blocker: str | None, section: int, state: str) -> Written:
+        key = (blocker, section, state)
         made = self._others.get(key)
         if made is None:
             if len(self._others) > _OTHERS:
                 self._others.clear()
-            specimen = Extra(0, had_loop(culprit), SECTIONS[section], 1, 0, 0)
+            specimen = Extra(0, blocker_branch(blocker), SECTIONS[section], 1, 0, 0)
             span = extra_span(specimen, 1, 1)
             made = self._others[key] = Written([span], state, self._constant)
         return made

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from tracer.analysis.spans.columns import Columns
-    from tracer.analysis.spans.drawer import Drawing
-    from tracer.analysis.spans.span_words import Value
+    from tracer.analysis.spans.span_attributes import Value
+    from tracer.analysis.spans.span_builder import SpanBatch
     from tracer.analysis.spans.spans import Span, Trace
     from tracer.export.limiting import Limits
 
@@ -56,7 +56,7 @@ class Wire:
         self._around: dict[int, tuple[bytes, bytes]] = {}
         self._templates = Templates(self._constant)
 
-    def pack_all(self, drawing: Drawing, most: int) -> list[list[Packed]]:
+    def pack_all(self, drawing: SpanBatch, most: int) -> list[list[Packed]]:
         """Return each request's trace in pieces of at most so many spans."""
         found = {place: self.pack(trace, most) for place, trace in drawing.alone.items()}
         if drawing.columns is not None:

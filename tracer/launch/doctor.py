@@ -1,4 +1,4 @@
-"""Which seams can be stood in for here: every probe tried, and undone again."""
+"""Which seams can be wrapped here: every probe tried, and undone again."""
 
 from __future__ import annotations
 

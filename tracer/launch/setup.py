@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from tracer.launch.spawn import RECORD, RING_DIRECTORY, Summons, check_writable
+from tracer.launch.spawn import RECORD, RING_DIRECTORY, AgentSpawner, check_writable
 from tracer.model.clock import boot_id, wall_offset_ns
 from tracer.model.native import native
 from tracer.ring.directory import DirectoryError, check, directory_of, join
@@ -54,7 +54,7 @@ def install(
     *,
     record: str | os.PathLike[str] | None = None,
 ) -> Recorder | None:
-    """Stand in for all known seams, those imported and those still to be; idempotent.
+    """Wrap all known seams, those imported and those still to be; idempotent.
 
     Without a sink it records into the ring directory that `tracer run`, `tracer compare`
     or `tracer agent` announced; else into the recording `record`, or the one that
@@ -143,7 +143,7 @@ def _sink(record: str | os.PathLike[str] | None) -> Sink | None:
         if not announced:
             _logger.warning("tracer: not installed: %s", error)
         return None
-    return RingWriter(directory, _ring_bytes(), prepare=Summons(recording, directory))
+    return RingWriter(directory, _ring_bytes(), prepare=AgentSpawner(recording, directory))
 
 
 def _ring_bytes() -> int:

@@ -59,7 +59,7 @@ _OUT_OF_THE_WAY: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Summoned:
+class SpawnedAgent:
     """What an agent is told.
 
     It ends after the process `watch` (0: none) and the last worker. With `keep` a recording
@@ -77,7 +77,7 @@ class Summoned:
     export: Mapping[str, str] = field(default_factory=dict)
 
 
-def start_agent(what: Summoned, lock: int, ready: int | None = None) -> None:
+def start_agent(what: SpawnedAgent, lock: int, ready: int | None = None) -> None:
     """Start guardian and agent; `lock` is what `claim` gave, and is to be closed afterwards.
 
     The agent says on `ready` that it has begun, or why not. Raises `OSError`.
@@ -145,7 +145,7 @@ def check_writable(recording: Path) -> None:
         raise OSError(f"{recording}: cannot be written ({folder} is not to be written to)")
 
 
-class Summons:
+class AgentSpawner:
     """What a worker that was told a recording, but no agent, does at its first request."""
 
     def __init__(self, recording: Path, directory: Path) -> None:
@@ -164,7 +164,7 @@ class Summons:
             try:
                 name = Path(sys.argv[0]).name if sys.argv else ""
                 rotate = {one: os.environ[one] for one in rotation.VARIABLES if one in os.environ}
-                what = Summoned(
+                what = SpawnedAgent(
                     self._recording,
                     self._directory,
                     command=name,

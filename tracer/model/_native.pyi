@@ -4,7 +4,7 @@ Ending: Any
 Marks: Any
 Log: Any
 Waiting: Any
-Apart: Any
+WeakAttribute: Any
 Steps: Any
 RingMemory: Any
 Roots: Any

@@ -44,7 +44,7 @@ Certainty = Literal["exact", "bound", "estimate"]
 class Owner(NamedTuple):
     """Who owns a stretch of time, fine enough to be told apart in a table.
 
-    `detail` is what within the layer (a dotted path, a site, a culprit), `part`
+    `detail` is what within the layer (a dotted path, a site, a blocker), `part`
     what within the detail (`render`, `query`, …), `phase` a middleware's method
     or a hop's phase.
     """

@@ -18,7 +18,7 @@ _PLACE_FIELDS: Final = 5
 _ENDPOINT_FIELDS: Final = 6
 
 
-class Place(NamedTuple):
+class CodeLocation(NamedTuple):
     """Where code stands: file, and line where it is known."""
 
     file: str
@@ -40,7 +40,7 @@ class Endpoint(NamedTuple):
 NOWHERE: Final = Endpoint()
 
 
-def place_text(name: str, place: Place) -> str:
+def location_text(name: str, place: CodeLocation) -> str:
     """Return the text that says where the code of that name stands."""
     return _SEPARATOR.join(("", _PLACE, name, place.file, _number(place.line)))
 
@@ -52,7 +52,7 @@ def endpoint_text(endpoint: Endpoint) -> str:
     return _SEPARATOR.join(fields)
 
 
-def places_in(texts: Iterable[str]) -> dict[str, Place]:
+def locations_in(texts: Iterable[str]) -> dict[str, CodeLocation]:
     """Return where the code of each name stands, as a name table tells."""
     found = {}
     for text in texts:
@@ -60,7 +60,7 @@ def places_in(texts: Iterable[str]) -> dict[str, Place]:
             fields = text.split(_SEPARATOR)
             if len(fields) == _PLACE_FIELDS:
                 _, _, name, file, line = fields
-                found[name] = Place(file, _read(line))
+                found[name] = CodeLocation(file, _read(line))
     return found
 
 

@@ -30,11 +30,11 @@ from tracer.model.timeline import (
 )
 from tracer.runtime import loops
 from tracer.runtime.call_sites import Sites
+from tracer.runtime.loop_state import WATCHED
 from tracer.runtime.recorder import LONG_NS
-from tracer.runtime.scopes import disarm, mark, mark_at, mark_coroutine_function, standing_in
+from tracer.runtime.scopes import disarm, finish_wrapper, mark, mark_at, mark_coroutine_function
 from tracer.runtime.seams import Probe, Seam
 from tracer.runtime.tasks import followed, own_code
-from tracer.runtime.watched import WATCHED
 
 if TYPE_CHECKING:
     import asyncio
@@ -59,7 +59,7 @@ def _sync_to_async(recorder: Recorder, original: Callable[..., Any]) -> Callable
     sites = Sites(recorder)
     asked = sites.asked(original, CURRENT, functools.partial(_site, sites))
     if asked is not None:
-        return mark_coroutine_function(standing_in(asked, original))
+        return mark_coroutine_function(finish_wrapper(asked, original))
 
     @functools.wraps(original)
     def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807
@@ -95,7 +95,7 @@ def _run_in_executor(recorder: Recorder, original: Callable[..., Any]) -> Callab
     if native is not None:
         told = (native.run_hop, recorder, recorder.busy, LONG_NS)
         executed = native.executed(original, CURRENT, (functools.partial, WATCHED, *told))
-        return standing_in(executed, original)
+        return finish_wrapper(executed, original)
 
     @functools.wraps(original)
     def run_in_executor(self: Any, executor: Executor | None, func: Any, *args: Any) -> Any:
@@ -148,7 +148,7 @@ def _mark_run(timeline: Timeline, hop: int, instant: int) -> None:
 def _restore_context(_recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
     """Asgiref's last act before it calls what was handed over, in thread and loop alike."""
     if native is not None:
-        return standing_in(native.restored(original), original)
+        return finish_wrapper(native.restored(original), original)
 
     @functools.wraps(original)
     def restore_context(context: Any) -> None:
@@ -167,7 +167,7 @@ def _restore_context(_recorder: Recorder, original: Callable[..., Any]) -> Calla
 def _work_item(_recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
     """Know when a pool's thread became free: the end of `queue`, the begin of `wake`."""
     if native is not None:
-        return standing_in(native.worked(original), original)
+        return finish_wrapper(native.worked(original), original)
 
     @functools.wraps(original)
     def run(self: Any, *args: Any) -> Any:
@@ -231,7 +231,7 @@ def _watch_loops(recorder: Recorder) -> Callable[[], None]:
     def watch(loop: asyncio.AbstractEventLoop) -> None:
         if not loops.is_known(loop):
             make = functools.partial(_run_in_executor, recorder)
-            loops.stand_in(loop, "run_in_executor", make)
+            loops.make_wrapper(loop, "run_in_executor", make)
 
     recorder.loop_hooks.append(watch)
     return functools.partial(recorder.loop_hooks.remove, watch)

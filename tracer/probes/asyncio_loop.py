@@ -12,7 +12,7 @@ from tracer.model.current import CURRENT
 from tracer.model.native import native
 from tracer.runtime import callbacks, loops
 from tracer.runtime.recorder import LONG_NS, OCCUPANCY_FLOOR_NS
-from tracer.runtime.scopes import disarm, standing_in
+from tracer.runtime.scopes import disarm, finish_wrapper
 from tracer.runtime.seams import Probe, Seam
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def _handle_run(recorder: Recorder, original: Callable[[Any], None]) -> Callable
         known = (CURRENT, recorder, recorder.busy, slow, floor, long)
         handles = (asyncio.Handle,) if _runs_only(original) else ()
         turn = native.turn(original, *known, *handles)
-        return standing_in(turn, original)
+        return finish_wrapper(turn, original)
 
     @functools.wraps(original)
     def run(self: Any) -> None:

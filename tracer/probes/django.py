@@ -15,10 +15,10 @@ from tracer.runtime.call_sites import NAME_ATTRIBUTE, describe
 from tracer.runtime.scopes import (
     attempt,
     enter,
+    finish_wrapper,
     is_coroutine_function,
     leave,
     note_error,
-    standing_in,
 )
 from tracer.runtime.seams import Probe, Seam
 
@@ -91,7 +91,7 @@ def _resolve(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., 
     note = functools.partial(attempt, "noting a route", _note_route, recorder)
     if native is not None:
         made = native.resolving(CURRENT, original, owner, 0, recorder.names, note)
-        return standing_in(made, original)
+        return finish_wrapper(made, original)
 
     @functools.wraps(original)
     def resolve_request(self: Any, request: Any) -> Any:
@@ -127,7 +127,7 @@ def _make_view_atomic(recorder: Recorder, original: Callable[..., Any]) -> Calla
 
     if native is not None:
         made = native.chosen(CURRENT, original, 0, 0, traced_views, choose)
-        return standing_in(made, original)
+        return finish_wrapper(made, original)
 
     @functools.wraps(original)
     def make_view_atomic(self: Any, view: Any) -> Any:
@@ -168,7 +168,7 @@ def _trace_view(recorder: Recorder, callback: Any, view: Any) -> Callable[..., A
         traced = functools.update_wrapper(async_view, callback)
     elif native is not None:
         failed = functools.partial(note_error, recorder)
-        traced = standing_in(native.view(CURRENT, callback, owner, name, failed), callback)
+        traced = finish_wrapper(native.view(CURRENT, callback, owner, name, failed), callback)
     else:
 
         def sync_view(*args: Any, **kwargs: Any) -> Any:

@@ -16,6 +16,7 @@ from tracer.runtime.scopes import (
     attempt,
     disarm,
     enter,
+    finish_wrapper,
     is_coroutine_function,
     leave,
     mark_coroutine_function,
@@ -24,7 +25,6 @@ from tracer.runtime.scopes import (
     once_as,
     scope,
     scoped,
-    standing_in,
 )
 from tracer.runtime.seams import Probe, Seam
 
@@ -80,7 +80,7 @@ def _asgi_call(recorder: Recorder, original: Callable[..., Any]) -> Callable[...
 
     if native is not None:
         made = native.waits(CURRENT, original, owner, True, __call__)  # noqa: FBT003 - it is C
-        return mark_coroutine_function(standing_in(made, original))
+        return mark_coroutine_function(finish_wrapper(made, original))
     return __call__
 
 
@@ -89,7 +89,7 @@ def _wsgi_call(recorder: Recorder, original: Callable[..., Any]) -> Callable[...
     closing = recorder.owner("handler", "response.close")
     if native is not None:
         made = native.answered(CURRENT, original, owner, closing, "close")
-        return standing_in(made, original)
+        return finish_wrapper(made, original)
 
     @functools.wraps(original)
     def __call__(self: Any, environ: Any, start_response: Any) -> Any:  # noqa: N807
@@ -125,7 +125,7 @@ class _Receivers:
         self.plain: dict[int, int] = {}
 
     def traced(self, timeline: Timeline, live: Any) -> Any:
-        """Return stand-ins for one sending of the signal: lists, where Django has several."""
+        """Return wrappers for one sending of the signal: lists, where Django has several."""
         try:
             if isinstance(live, tuple):
                 return tuple([[self._traced(timeline, one) for one in group] for group in live])
@@ -156,7 +156,7 @@ def _live_receivers(recorder: Recorder, original: Callable[..., Any]) -> Callabl
     if native is not None:
         known = dict.fromkeys(heard, receivers.plain)
         made = native.live(original, CURRENT, known, receivers.traced)
-        return standing_in(made, original)
+        return finish_wrapper(made, original)
 
     @functools.wraps(original)
     def _live_receivers(self: Any, sender: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracer.model.current import CURRENT
 from tracer.model.native import native
-from tracer.runtime.scopes import enter, leave, note_error, scope, scoped, standing_in
+from tracer.runtime.scopes import enter, finish_wrapper, leave, note_error, scope, scoped
 from tracer.runtime.seams import Probe, Seam
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def _initial(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., 
     handler = recorder.owner(WHOEVER, None, "handler")
     if native is not None:
         made = native.before_handler(CURRENT, original, owner, handler, _HANDLER)
-        return standing_in(made, original)
+        return finish_wrapper(made, original)
     in_scope = scoped(original, owner)
 
     @functools.wraps(original)
@@ -47,13 +47,13 @@ def _initial(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., 
 def _after_handler(part: str) -> Callable[[Recorder, Any], Any]:
     """`dispatch` calls one of these when the handler has returned or raised."""
 
-    def stand_in(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
+    def make_wrapper(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
         owner = recorder.owner(WHOEVER, None, part)
         handler = recorder.owner(WHOEVER, None, "handler")
         note = (functools.partial(_note_error, recorder),) if part == "exception" else ()
         if native is not None:
             made = native.after_handler(CURRENT, original, owner, handler, _HANDLER, *note)
-            return standing_in(made, original)
+            return finish_wrapper(made, original)
         in_scope = scoped(original, owner)
 
         @functools.wraps(original)
@@ -69,7 +69,7 @@ def _after_handler(part: str) -> Callable[[Recorder, Any], Any]:
 
         return after_handler
 
-    return stand_in
+    return make_wrapper
 
 
 def _note_error(recorder: Recorder) -> None:

@@ -15,7 +15,7 @@ from tracer.model.current import CURRENT
 from tracer.model.native import native
 from tracer.model.timeline import DONE, OS_THREAD, QUEUED, ROOT, STEP
 from tracer.model.traceparent import HEADERS
-from tracer.runtime.connections import numbers, touches_of
+from tracer.runtime.connections import connection_state_of, numbers
 from tracer.runtime.fast_path import in_c, service_of
 from tracer.runtime.identity import head_of
 from tracer.runtime.sampling import DROPPED, UNSEEN
@@ -65,7 +65,7 @@ def _touch(_recorder: Recorder, original: Callable[..., Any]) -> Callable[..., A
 
     @functools.wraps(original)
     def touching(self: Any, *args: Any) -> Any:
-        touches_of(self).touch = now()
+        connection_state_of(self).touch = now()
         return original(self, *args)
 
     return touching
@@ -74,7 +74,7 @@ def _touch(_recorder: Recorder, original: Callable[..., Any]) -> Callable[..., A
 def _enqueue(_recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def enqueue_req(self: Any, conn: Any) -> Any:
-        touches_of(conn).touch = touches_of(self).touched() or now()
+        connection_state_of(conn).touch = connection_state_of(self).touched() or now()
         return original(self, conn)
 
     return enqueue_req
@@ -83,7 +83,7 @@ def _enqueue(_recorder: Recorder, original: Callable[..., Any]) -> Callable[...,
 def _handle_sync(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def handle(self: Any, listener: Any, client: Any, addr: Any) -> Any:
-        start = touches_of(self).touched() or now()
+        start = connection_state_of(self).touched() or now()
         timeline = _open(recorder, self, start, next(numbers))
         serve = functools.partial(original, self, listener, client, addr)
         if timeline is None:
@@ -98,7 +98,7 @@ def _handle_sync(recorder: Recorder, original: Callable[..., Any]) -> Callable[.
 def _handle_gthread(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def handle(self: Any, conn: Any) -> Any:
-        touches = touches_of(conn)
+        touches = connection_state_of(conn)
         start = touches.touched() or now()
         serve = functools.partial(original, self, conn)
         timeline = _open(recorder, self, start, touches.number)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tracer.model.current import CURRENT
 from tracer.model.native import native
 from tracer.model.timeline import DISCONNECT
-from tracer.runtime.scopes import attempt, enter, leave, mark, scope, scoped, standing_in
+from tracer.runtime.scopes import attempt, enter, finish_wrapper, leave, mark, scope, scoped
 from tracer.runtime.seams import Probe, Seam
 from tracer.runtime.streams import sent
 
@@ -87,7 +87,7 @@ def _handle_error(recorder: Recorder, original: Callable[..., Any]) -> Callable[
 def _answering(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
     owner, gone = recorder.owner("server", "send"), recorder.name("disconnected")
     made = native.answering(CURRENT, original, owner, gone)  # type: ignore[union-attr]
-    return standing_in(made, original)
+    return finish_wrapper(made, original)
 
 
 def _close(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -124,7 +124,7 @@ def _chunk(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., An
     """Read from the client: the request's head until it is parsed, then its body."""
     head, body = recorder.owner("server", "read"), recorder.owner("server", "body")
     if native is not None:
-        return standing_in(native.reading(CURRENT, original, body, head), original)
+        return finish_wrapper(native.reading(CURRENT, original, body, head), original)
 
     @functools.wraps(original)
     def chunk(self: Any, *args: Any) -> Any:

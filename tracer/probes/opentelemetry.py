@@ -27,7 +27,7 @@ _CONTEXT: Final = "opentelemetry.context.contextvars_context:ContextVarsRuntimeC
 _NONE: Final = frozenset({"ProxyTracerProvider", "NoOpTracerProvider"})
 
 _originals: list[Callable[..., Any]] = []
-"""How to ask for OpenTelemetry's own context, past our stand-in."""
+"""How to ask for OpenTelemetry's own context, past our wrapper."""
 
 
 def _set_provider(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def _send_headers(add: Callable[[Any, str], None]) -> Callable[[Recorder, Any], Any]:
-    def stand_in(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
+    def make_wrapper(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
         timing = ServerTiming(recorder)
 
         @functools.wraps(original)
@@ -34,7 +34,7 @@ def _send_headers(add: Callable[[Any, str], None]) -> Callable[[Recorder, Any], 
 
         return send_headers
 
-    return stand_in
+    return make_wrapper
 
 
 def _append(headers: list[tuple[str, str]], value: str) -> None:

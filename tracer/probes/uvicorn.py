@@ -19,17 +19,17 @@ from tracer.model.timeline import DISCONNECT, DONE, LAST, OS_THREAD, READ, ROOT,
 from tracer.model.traceparent import HEADERS
 from tracer.runtime.applications import noting_errors, telling_times
 from tracer.runtime.callbacks import READING
-from tracer.runtime.connections import touches_of
+from tracer.runtime.connections import connection_state_of
 from tracer.runtime.fast_path import in_c, service_of
 from tracer.runtime.recorder import OCCUPANCY_FLOOR_NS
 from tracer.runtime.scopes import (
     attempt,
+    finish_wrapper,
     mark,
     mark_at,
     mark_coroutine_function,
     scope,
     scoped,
-    standing_in,
 )
 from tracer.runtime.seams import Probe, Seam
 from tracer.runtime.tasks import native_roots, root_track
@@ -47,13 +47,13 @@ _CONTEXT: Final = HEADERS.raw
 def _data_received(http: str) -> Callable[[Recorder, Any], Any]:
     """The server's first touch: the loop has read bytes of a request."""
 
-    def stand_in(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
+    def make_wrapper(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
         slow = _receiving(recorder, original)
         if native is not None:
             return in_c(native.received, original, slow, _service(recorder, http))
         return slow
 
-    return stand_in
+    return make_wrapper
 
 
 def _receiving(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -63,7 +63,7 @@ def _receiving(recorder: Recorder, original: Callable[..., Any]) -> Callable[...
     @functools.wraps(original)
     def data_received(self: Any, data: bytes) -> None:
         start = now()
-        touches = touches_of(self)
+        touches = connection_state_of(self)
         cycle = self.cycle
         if not touches.touch and (cycle is None or cycle.response_complete):
             touches.touch = start
@@ -83,7 +83,7 @@ def _receiving(recorder: Recorder, original: Callable[..., Any]) -> Callable[...
 def _run_asgi(http: str) -> Callable[[Recorder, Any], Any]:
     """The server calls the application: here a timeline opens."""
 
-    def stand_in(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
+    def make_wrapper(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
         calling = (
             telling_times(recorder) if recorder.policy.server_timing else noting_errors(recorder)
         )
@@ -112,11 +112,11 @@ def _run_asgi(http: str) -> Callable[[Recorder, Any], Any]:
             return mark_coroutine_function(made)
         return mark_coroutine_function(run_asgi)
 
-    return stand_in
+    return make_wrapper
 
 
 def _open(recorder: Recorder, cycle: Any, http: str) -> Timeline | None:
-    touches = touches_of(getattr(cycle.on_response, "__self__", None))
+    touches = connection_state_of(getattr(cycle.on_response, "__self__", None))
     scope = cycle.scope
     start = touches.touched() or now()
     read_headers = functools.partial(_reads, scope)
@@ -178,7 +178,7 @@ def _send(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any
     owner = recorder.owner("server", "send")
     if native is not None:
         return mark_coroutine_function(
-            standing_in(native.sending(CURRENT, original, owner), original)
+            finish_wrapper(native.sending(CURRENT, original, owner), original)
         )
     in_scope = scoped(original, owner)
 
@@ -209,16 +209,16 @@ def _connection_lost(_recorder: Recorder, original: Callable[..., Any]) -> Calla
 def _send_400(http: str) -> Callable[[Recorder, Any], Any]:
     """A request that the server answers without the application."""
 
-    def stand_in(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
+    def make_wrapper(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
         def send_400_response(self: Any, msg: str) -> None:
-            start = touches_of(self).touched() or now()
+            start = connection_state_of(self).touched() or now()
             original(self, msg)
             attempt("recording a refused request", _record_400, recorder, self, http, start)
 
         return send_400_response
 
-    return stand_in
+    return make_wrapper
 
 
 def _record_400(recorder: Recorder, protocol: Any, http: str, start: int) -> None:
@@ -226,7 +226,7 @@ def _record_400(recorder: Recorder, protocol: Any, http: str, start: int) -> Non
     timeline = recorder.open("asgi", _server(), start)
     if timeline is None:
         return
-    timeline.connection = touches_of(protocol).number
+    timeline.connection = connection_state_of(protocol).number
     timeline.status = 400
     timeline.endpoint = recorder.endpoint(protocol.scheme, protocol.server, None)
     timeline.http = recorder.name(http)

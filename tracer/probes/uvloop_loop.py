@@ -11,9 +11,9 @@ import functools
 from typing import TYPE_CHECKING, Any, Final
 
 from tracer.runtime import callbacks, loops
+from tracer.runtime.loop_state import WATCHED
 from tracer.runtime.seams import Probe, Seam
 from tracer.runtime.tasks import WAITING, Waiting
-from tracer.runtime.watched import WATCHED
 
 if TYPE_CHECKING:
     import asyncio

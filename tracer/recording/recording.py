@@ -8,10 +8,10 @@ from collections import Counter
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from tracer.analysis.attribution.attribution import attribute
 from tracer.analysis.attribution.blame import Blame
 from tracer.analysis.attribution.client import widen
-from tracer.analysis.shapes.busy import near
+from tracer.analysis.attribution.walk import attribute
+from tracer.analysis.shapes.occupancy import near
 from tracer.analysis.statistics.measurement import SeamStatus
 from tracer.analysis.statistics.overview import Overview
 from tracer.model import frames

@@ -142,12 +142,12 @@ def _named(layer: Layer, entry: Entry) -> str:
         handoffs = entry["handoffs"]
         there = handoffs["per_request"] or handoffs["to_loop_per_request"]
         return f"hand-offs ({count(there)} a request)"
-    culprits = [
+    blockers = [
         one
         for one in entry["details"]
         if one["layer"] == layer == "event_loop" and one["detail"] not in NO_CULPRIT
     ]
     own = next((one for one in entry["layers"] if one["layer"] == layer), None)
-    if culprits and own and culprits[0]["mean_ns"] * 2 >= own["mean_ns"]:
-        return f"{NAMES[layer]} (busy with {short(culprits[0]['detail'])})"
+    if blockers and own and blockers[0]["mean_ns"] * 2 >= own["mean_ns"]:
+        return f"{NAMES[layer]} (busy with {short(blockers[0]['detail'])})"
     return NAMES[layer]

@@ -1,4 +1,4 @@
-"""The live view: what an agent saw lately, by route and by layer, for a terminal."""
+"""The live view: what an agent saw recently, by route and by layer, for a terminal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from tracer.analysis.statistics.lately import Lately, together
+from tracer.analysis.statistics.window_stats import WindowStats, together
 from tracer.model.layers import LAYERS
 from tracer.model.wording import count, duration, percent, plural
 from tracer.reports.palette import COLOURS, NAMES
@@ -25,7 +25,7 @@ FRAME_LINES: Final = 20
 FEWEST_ROUTES: Final = 3
 WIDE_ENOUGH: Final = 110
 MANY: Final = 100
-SORTS: Final[dict[str, tuple[str, Callable[[Lately], float]]]] = {
+SORTS: Final[dict[str, tuple[str, Callable[[WindowStats], float]]]] = {
     "t": ("time", lambda one: one.latency.sum_ns),
     "r": ("requests", lambda one: one.requests),
     "p": ("p50", lambda one: one.latency.quantile(0.5)),
@@ -52,7 +52,7 @@ class Shown:
 
 
 def live_view(
-    told: Mapping[str, Any], routes: Sequence[Lately], seconds: float, shown: Shown, size: Size
+    told: Mapping[str, Any], routes: Sequence[WindowStats], seconds: float, shown: Shown, size: Size
 ) -> Group:
     """Return the whole view; `size` is how many columns and lines there are for it."""
     chosen = [one for one in routes if shown.wanted.lower() in (one.route or "unknown").lower()]
@@ -71,7 +71,7 @@ def live_view(
     )
 
 
-def _head(told: Mapping[str, Any], whole: Lately, shown: Shown) -> Table:
+def _head(told: Mapping[str, Any], whole: WindowStats, shown: Shown) -> Table:
     table = Table.grid(padding=(0, 3))
     name = Text(str(told.get("recording", "")), style="bold", no_wrap=True, overflow="ellipsis")
     window = f"last {min(whole.seconds, 60):.0f} s" if whole.seconds else "since it began"
@@ -101,14 +101,14 @@ def _head(told: Mapping[str, Any], whole: Lately, shown: Shown) -> Table:
     return view
 
 
-def _rate(whole: Lately, total: float, unit: str) -> str:
+def _rate(whole: WindowStats, total: float, unit: str) -> str:
     if not whole.seconds:
         return f"{NOTHING} {unit}"
     rate = whole.rate(total)
     return f"{rate:.0f} {unit}" if rate >= MANY else f"{count(rate)} {unit}"
 
 
-def _routes(chosen: Sequence[Lately], shown: Shown, *, drawn: bool) -> Table:
+def _routes(chosen: Sequence[WindowStats], shown: Shown, *, drawn: bool) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", expand=True)
     table.add_column("route", ratio=1, min_width=12, no_wrap=True, overflow="ellipsis")
     by = SORTS[shown.sort][0]
@@ -138,7 +138,7 @@ def _routes(chosen: Sequence[Lately], shown: Shown, *, drawn: bool) -> Table:
     return table
 
 
-def _bar(one: Lately) -> Text:
+def _bar(one: WindowStats) -> Text:
     """Draw the layers as parts of a line: what is left out for being small is at its end."""
     bar = Text()
     left = BAR_CELLS
@@ -149,7 +149,7 @@ def _bar(one: Lately) -> Text:
     return bar
 
 
-def _below(total: int, chosen: Sequence[Lately], room: int) -> str:
+def _below(total: int, chosen: Sequence[WindowStats], room: int) -> str:
     if not total:
         return "no requests in this time"
     said = [] if len(chosen) == total else [f"{len(chosen)} of {plural(total, 'route')} match"]
@@ -158,7 +158,7 @@ def _below(total: int, chosen: Sequence[Lately], room: int) -> str:
     return ", ".join(said)
 
 
-def _layers(whole: Lately) -> Table:
+def _layers(whole: WindowStats) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("layer", no_wrap=True)
     for title in ("mean", "p50", "p99", "share"):

@@ -63,7 +63,7 @@ class Progress(NamedTuple):
     last: int
 
 
-class Taken(NamedTuple):
+class RingFrame(NamedTuple):
     """One frame; `number` counts the timelines of a process from 1, and is 0 for other kinds."""
 
     kind: int
@@ -135,13 +135,13 @@ class RingReader:
         if os.fstat(self._file).st_size != self._size:
             raise RingError(f"{self.path.name} was truncated")
 
-    def take(self, at_most: int = _BATCH) -> list[Taken]:
+    def take(self, at_most: int = _BATCH) -> list[RingFrame]:
         """Return the next frames, about `at_most` bytes; none when there are no more."""
         self.check()
         head = self._words[HEAD]
         if not 0 <= head - self._tail <= self._capacity or (head | self._tail) % ALIGN:
             raise RingError(f"{self.path.name}: head and tail contradict each other")
-        found: list[Taken] = []
+        found: list[RingFrame] = []
         while self._tail < head and not found:
             offset = self._tail % self._capacity
             size = min(head - self._tail, self._capacity - offset, at_most)
@@ -149,7 +149,7 @@ class RingReader:
             self._split(data, head, found)
         return found
 
-    def _split(self, data: bytes, head: int, found: list[Taken]) -> None:
+    def _split(self, data: bytes, head: int, found: list[RingFrame]) -> None:
         """Cut whole frames from the front of `data`; one that is longer is read by itself."""
         at = 0
         while at + FRAME.size <= len(data):
@@ -168,7 +168,7 @@ class RingReader:
                 if found or at:
                     return
                 data = self._read(FRAMES + offset, FRAME.size + length)
-            found.append(Taken(kind, number, data[start:end]))
+            found.append(RingFrame(kind, number, data[start:end]))
             self._tail += size
             at += size
 

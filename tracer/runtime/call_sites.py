@@ -10,7 +10,7 @@ import functools
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from tracer.model.nametable import Place
+from tracer.model.nametable import CodeLocation
 from tracer.model.native import native
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tracer.runtime.recorder import Recorder
 
 NAME_ATTRIBUTE: Final = "_tracer_name"
-"""Set on our stand-ins to what they stand in for, as people know it."""
+"""Set on our wrappers to what they wrap, as people know it."""
 
 _OWN_PACKAGE: Final = __name__.partition(".")[0]
 
@@ -68,7 +68,7 @@ class Sites:
             asker = f"{frame.f_globals.get('__name__', '?')}:{frame.f_code.co_qualname}"
             said = f"{asker} → {describe(function)}"
             site = self._recorder.name(said)
-            self._recorder.place(said, Place(frame.f_code.co_filename, frame.f_lineno))
+            self._recorder.place(said, CodeLocation(frame.f_code.co_filename, frame.f_lineno))
             self._known[key] = site
         return site
 

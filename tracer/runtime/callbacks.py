@@ -12,7 +12,7 @@ from tracer.model.native import native
 from tracer.runtime.call_sites import describe
 from tracer.runtime.loops import mark_ready
 from tracer.runtime.recorder import LONG_NS, OCCUPANCY_FLOOR_NS
-from tracer.runtime.scopes import attempt, standing_in
+from tracer.runtime.scopes import attempt, finish_wrapper
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +33,7 @@ of four callbacks of a hand-off, and too short to be in anybody's way."""
 def timed(
     recorder: Recorder, original: Callable[..., Any], place: int, waiting: PureWaiting | None = None
 ) -> Callable[..., Any]:
-    """Stand in for a method of a loop whose handles can't be stood in for (uvloop).
+    """Wrap a method of a loop whose handles can't be wrapped (uvloop).
 
     The callback that is given at `place`, the loop itself being at 0, is timed when it runs, unless
     it is asyncio's own plumbing. While one of those counted by `waiting` waits, it is marked when
@@ -43,7 +43,7 @@ def timed(
         slow = functools.partial(log, recorder)
         known = (CURRENT, recorder, recorder.busy, slow, OCCUPANCY_FLOOR_NS, LONG_NS)
         given = ((native.timed(log, *known), *_PLUMBING), place, CURRENT, waiting)
-        return standing_in(native.scheduled(original, *given), original)
+        return finish_wrapper(native.scheduled(original, *given), original)
 
     def logged(callback: Any, *args: Any) -> None:
         start = now()

@@ -19,7 +19,7 @@ numbers: Final = itertools.count(1)
 """Of connections, in this process."""
 
 
-class Touches:
+class ConnectionState:
     """The number of a connection, and when its next request was first touched."""
 
     __slots__ = ("number", "opened", "touch")
@@ -36,11 +36,11 @@ class Touches:
         return touch
 
 
-def touches_of(held: Any) -> Touches:
+def connection_state_of(held: Any) -> ConnectionState:
     """Return what is kept of a server's object; something new where it can't have attributes."""
-    kept: Touches | None = getattr(held, _KEPT, None)
+    kept: ConnectionState | None = getattr(held, _KEPT, None)
     if kept is None:
-        kept = Touches()
+        kept = ConnectionState()
         with contextlib.suppress(AttributeError):
             setattr(held, _KEPT, kept)
     return kept

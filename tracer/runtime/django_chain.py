@@ -83,7 +83,7 @@ class _Link(NamedTuple):
 
 
 def instrument_built(recorder: Recorder, handler: Any, paths: list[str]) -> None:
-    """Stand in for the links of a chain that exists; note those that can't be reached."""
+    """Wrap the links of a chain that exists; note those that can't be reached."""
     links = _walk(handler)
     if any(_is_traced(_unwrap(link.held)) for link in links):
         return

@@ -1,4 +1,4 @@
-"""What a server's stand-ins in C see a request through with, of which nothing has to be found out.
+"""What a server's wrappers in C see a request through with, of which nothing has to be found out.
 
 Each has beside it what does the same in Python for any request: that comes first, finds out what
 is asked of every request (which server, which loop, where it came in), and is asked again when
@@ -14,7 +14,7 @@ from tracer.model.current import CURRENT
 from tracer.model.native import native
 from tracer.model.timeline import Timeline
 from tracer.runtime.connections import numbers
-from tracer.runtime.scopes import standing_in
+from tracer.runtime.scopes import finish_wrapper
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,4 +36,4 @@ def in_c(
     make: Any, original: Callable[..., Any], slow: Callable[..., Any], service: Any
 ) -> Callable[..., Any]:
     """Return what does for most requests what `slow` does for any."""
-    return standing_in(make(CURRENT, original, slow, service), original)
+    return finish_wrapper(make(CURRENT, original, slow, service), original)

@@ -1,8 +1,8 @@
 """What every event loop's seams have in common, asyncio's own and uvloop's.
 
-asyncio's loops are stood in for where their base class has its methods, uvloop's where their class
-has them, and each stand-in leaves a loop alone that no traced request has run on. A loop of another
-kind gets the same stand-ins on its instance. asyncio's `call_soon` lives on every loop, as it comes
+asyncio's loops are wrapped where their base class has its methods, uvloop's where their class
+has them, and each wrapper leaves a loop alone that no traced request has run on. A loop of another
+kind gets the same wrappers on its instance. asyncio's `call_soon` lives on every loop, as it comes
 and goes.
 
 Loops are never asked for their `__dict__`, and asyncio's get two attributes: CPython keeps an
@@ -33,9 +33,9 @@ from tracer.model.timeline import (
     TIMER_DUE,
     Timeline,
 )
-from tracer.runtime.scopes import mark, mark_at, standing_in
+from tracer.runtime.loop_state import WATCHED
+from tracer.runtime.scopes import finish_wrapper, mark, mark_at
 from tracer.runtime.tasks import WAITING, Waiting, follow_task, is_followed
-from tracer.runtime.watched import WATCHED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +50,7 @@ _NEVER_NS: Final = 1 << 62
 
 
 def is_own(loop: object) -> bool:
-    """Say whether the stand-ins of asyncio's base class serve a loop."""
+    """Say whether the wrappers of asyncio's base class serve a loop."""
     return isinstance(loop, asyncio.BaseEventLoop)
 
 
@@ -60,12 +60,12 @@ def is_uvloop(loop: object) -> bool:
 
 
 def is_known(loop: object) -> bool:
-    """Say whether a loop's class has been stood in for, so that its instance needn't be."""
+    """Say whether a loop's class has been wrapped, so that its instance needn't be."""
     return is_own(loop) or is_uvloop(loop)
 
 
-def stand_in(loop: Any, name: str, make: Callable[[Any], Any]) -> None:
-    """Stand in for a method on a loop's instance by what `make` makes of the method, unbound."""
+def make_wrapper(loop: Any, name: str, make: Callable[[Any], Any]) -> None:
+    """Wrap a method on a loop's instance by what `make` makes of the method, unbound."""
     setattr(loop, name, types.MethodType(make(_unbound(loop, name)), loop))
 
 
@@ -79,12 +79,14 @@ def _unbound(loop: Any, name: str) -> Any:
 
 
 def watch(recorder: Recorder, loop: Any) -> None:
-    """Stand in for what a loop that is no uvloop's has of its own."""
+    """Wrap what a loop that is no uvloop's has of its own."""
     waiting = Waiting(loop, loop.call_soon, _call_soon(loop.call_soon))
     getattr(loop, WATCHED)[WAITING] = waiting
     if not is_own(loop):
-        stand_in(loop, "create_task", functools.partial(create_task, recorder))
-        stand_in(loop, "call_soon_threadsafe", functools.partial(call_soon_threadsafe, recorder))
+        make_wrapper(loop, "create_task", functools.partial(create_task, recorder))
+        make_wrapper(
+            loop, "call_soon_threadsafe", functools.partial(call_soon_threadsafe, recorder)
+        )
 
 
 def create_task(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -144,7 +146,7 @@ def call_soon_threadsafe(_recorder: Recorder, original: Callable[..., Any]) -> C
             mark(timeline, CALL_SUBMITTED, 0)
 
     if native is not None:
-        return standing_in(native.poked(original, CURRENT, bridged), original)
+        return finish_wrapper(native.poked(original, CURRENT, bridged), original)
 
     @functools.wraps(original)
     def call_soon_threadsafe(self: Any, callback: Any, *args: Any, context: Any = None) -> Any:
@@ -161,7 +163,7 @@ def call_soon_threadsafe(_recorder: Recorder, original: Callable[..., Any]) -> C
 
 def _call_soon(original: Callable[..., Any]) -> Callable[..., Any]:
     if native is not None:
-        return standing_in(native.soon(original, CURRENT), original)
+        return finish_wrapper(native.soon(original, CURRENT), original)
 
     def call_soon(callback: Any, *args: Any, context: Any = None) -> Any:
         mark_ready(callback, context)

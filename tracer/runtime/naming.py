@@ -6,8 +6,8 @@ import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from tracer.model.layers import Owner
-from tracer.model.nametable import Endpoint, Place, endpoint_text, place_text
-from tracer.runtime.places import place_of
+from tracer.model.nametable import CodeLocation, Endpoint, endpoint_text, location_text
+from tracer.runtime.code_locations import location_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,13 +73,13 @@ class Naming:
         return number
 
     def place(self, name: str, code: object) -> None:
-        """Tell once where the code of a name stands: a function, a class, or a `Place`."""
+        """Tell once where the code of a name stands: a function, a class, or a `CodeLocation`."""
         if name in self._places or len(self._places) >= _MOST_PLACES:
             return
         self._places.add(name)
-        found = code if isinstance(code, Place) else place_of(code)
+        found = code if isinstance(code, CodeLocation) else location_of(code)
         if found is not None:
-            self.name(place_text(name, found))
+            self.name(location_text(name, found))
 
     def endpoint(self, scheme: str, bound: Bound, version: Version) -> int:
         """Return the number of where and how a request came in; 0 where there are too many.

@@ -15,8 +15,8 @@ from tracer.model.clock import now
 from tracer.model.marks import BusyNumbers, Log
 from tracer.model.native import native
 from tracer.model.timeline import Timeline
-from tracer.runtime import watched
-from tracer.runtime.culprits import Culprits
+from tracer.runtime import loop_state
+from tracer.runtime.blockers import Blockers
 from tracer.runtime.fast_close import arm, ending_of
 from tracer.runtime.identity import identify
 from tracer.runtime.naming import Naming
@@ -90,8 +90,8 @@ class Recorder:
         self._complained = self.reached = False
         self.callbacks: dict[tuple[int, str], int] = {}
         self.kept: list[object] = []
-        self._culprits = Culprits(naming.name, naming.numbers, LONG_NS)
-        self.busy.after = self._culprits.after
+        self._blockers = Blockers(naming.name, naming.numbers, LONG_NS)
+        self.busy.after = self._blockers.after
         self.arming: Arming | None = None
         self.policy = policy or Policy()
         self.sampler = Sampler(self.policy, self.name)
@@ -208,10 +208,10 @@ class Recorder:
         thread = ident()
         if start_ns < timeline.last_ns < end_ns:
             answered = timeline.last_ns
-            named = name or self.culprit(timeline, start_ns, answered)
+            named = name or self.blocker(timeline, start_ns, answered)
             self._log_slowly((start_ns, answered, thread, timeline.sequence, named))
             start_ns, name = answered, 0
-        name = name or self.culprit(timeline, start_ns, end_ns)
+        name = name or self.blocker(timeline, start_ns, end_ns)
         self._log_slowly((start_ns, end_ns, thread, timeline.sequence, name))
 
     def _log_slowly(self, entry: BusyNumbers) -> None:
@@ -222,7 +222,7 @@ class Recorder:
             finally:
                 self._lock.release()
 
-    def lately(self) -> list[frames.Busy]:
+    def recent_occupancy(self) -> list[frames.Busy]:
         """Return who held which thread since that was last handed over; it still will be."""
         with self._lock:
             taken = frames.decode_occupancy(self.busy.take())
@@ -230,9 +230,9 @@ class Recorder:
                 self.busy.append((one.start_ns, one.end_ns, one.thread, one.sequence, one.name))
         return taken
 
-    def culprit(self, timeline: Timeline, start_ns: int, end_ns: int) -> int:
+    def blocker(self, timeline: Timeline, start_ns: int, end_ns: int) -> int:
         """Return the name of what a request did between two instants."""
-        return self._culprits.of(timeline, start_ns, end_ns)
+        return self._blockers.of(timeline, start_ns, end_ns)
 
     def note_error(self, timeline: Timeline | None, error: BaseException | None) -> None:
         """Remember the type of an exception that a request met."""
@@ -242,9 +242,9 @@ class Recorder:
             timeline.error_type = self.name(prefix + kind.__qualname__)
 
     def watch_loop(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Stand in for the seams that live on a loop's instance, once per loop."""
-        if not hasattr(loop, watched.WATCHED):
-            watched.begin(loop)
+        """Wrap the seams that live on a loop's instance, once per loop."""
+        if not hasattr(loop, loop_state.WATCHED):
+            loop_state.begin(loop)
             for hook in self.loop_hooks:
                 hook(loop)
 

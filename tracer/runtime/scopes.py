@@ -1,4 +1,4 @@
-"""Marks at the edges of a call: stand-ins that note when somebody's code begins and ends.
+"""Marks at the edges of a call: wrappers that note when somebody's code begins and ends.
 
 This is the hot path: a request in progress runs nothing of ours but what is here and in
 `tracks.py` and `loops.py`. None of it may raise into the request.
@@ -42,12 +42,12 @@ def scoped(wrapped: Callable[..., Any], owner: int) -> Callable[..., Any]:
 def scope(
     layer: str, detail: str | None = None, part: str | None = None, phase: str | None = None
 ) -> Callable[[Recorder, Any], Any]:
-    """Return a seam's stand-in that gives the original's own time to a fixed owner."""
+    """Return a seam's wrapper that gives the original's own time to a fixed owner."""
 
-    def stand_in(recorder: Recorder, wrapped: Any) -> Any:
+    def make_wrapper(recorder: Recorder, wrapped: Any) -> Any:
         return scoped(wrapped, recorder.owner(layer, detail, part, phase))
 
-    return stand_in
+    return make_wrapper
 
 
 def is_coroutine_function(function: object) -> bool:
@@ -58,7 +58,7 @@ def is_coroutine_function(function: object) -> bool:
 def _sync_scope(wrapped: Callable[..., Any], owner: int) -> Callable[..., Any]:
     if native is not None:
         made: Callable[..., Any] = native.scope(CURRENT, wrapped, owner)
-        return standing_in(made, wrapped)
+        return finish_wrapper(made, wrapped)
     current = CURRENT.get
 
     @_wraps(wrapped)
@@ -78,7 +78,7 @@ def _sync_scope(wrapped: Callable[..., Any], owner: int) -> Callable[..., Any]:
 def _async_scope(wrapped: Callable[..., Any], owner: int) -> Callable[..., Any]:
     if native is not None:
         made = native.waits(CURRENT, wrapped, owner, _makes_a_coroutine(wrapped))
-        return mark_coroutine_function(standing_in(made, wrapped))
+        return mark_coroutine_function(finish_wrapper(made, wrapped))
     current = CURRENT.get
 
     @_wraps(wrapped)
@@ -95,8 +95,8 @@ def _async_scope(wrapped: Callable[..., Any], owner: int) -> Callable[..., Any]:
     return in_scope
 
 
-def standing_in(made: Any, wrapped: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a stand-in of the accelerator's what has been hung on its function.
+def finish_wrapper(made: Any, wrapped: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a wrapper of the accelerator's what has been hung on its function.
 
     Name, text and the like it asks its function for, and it needs no dictionary for `__wrapped__`:
     asgiref copies what a function has of its own with every hand-off.
@@ -240,7 +240,7 @@ def note_error(recorder: Recorder, error: BaseException | None) -> None:
 def mark_coroutine_function(function: Callable[..., Any]) -> Callable[..., Any]:
     """Have a plain function that returns a coroutine taken for a coroutine function.
 
-    `inspect.markcoroutinefunction` itself gives back the `__func__` of what stands in for a method.
+    `inspect.markcoroutinefunction` itself gives back the `__func__` of what wraps a method.
     """
     function.__dict__.update(_COROUTINE_MARK)
     return function

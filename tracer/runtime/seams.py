@@ -1,4 +1,4 @@
-"""Seams: named third-party attributes we stand in for, refused when their shape is unknown."""
+"""Seams: named third-party attributes we wrap, refused when their shape is unknown."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ShapeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Seam:
-    """An attribute `module:qualified.name` and what makes its stand-in.
+    """An attribute `module:qualified.name` and what makes its wrapper.
 
     `shapes` are the parameter lists the original may have, as `"self, request"`;
     empty accepts any callable. `optional` seams exist in some releases only: where
@@ -37,7 +37,7 @@ class Seam:
     """
 
     target: str
-    stand_in: Callable[[Recorder, Any], Any]
+    make_wrapper: Callable[[Recorder, Any], Any]
     shapes: tuple[str, ...] = ()
     optional: bool = False
 
@@ -117,7 +117,7 @@ class Installation:
             return
         try:
             check_shape(raw, seam.shapes)
-            replacement = seam.stand_in(self.recorder, raw)
+            replacement = seam.make_wrapper(self.recorder, raw)
             inherited = name not in vars(holder)
             setattr(holder, name, replacement)
         except Exception as error:  # noqa: BLE001 - a probe never breaks its host

@@ -36,14 +36,14 @@ class ServerTiming:
     def __init__(self, recorder: Recorder) -> None:
         """Load attribution now, before anybody waits for it."""
         from tracer.analysis.attribution import (  # noqa: PLC0415
-            attribution,
             blame,
             replay,
             tiling,
+            walk,
         )
         from tracer.analysis.attribution.worker import owner_in  # noqa: PLC0415
 
-        self._replay, self._walk = replay.Replay, attribution.Walk
+        self._replay, self._walk = replay.Replay, walk.Walk
         self._blame, self._tile, self._sum = blame.Blame, tiling.tile, tiling.sum_layers
         self._owner_in = owner_in
         self._recorder = recorder
@@ -90,7 +90,7 @@ class ServerTiming:
         marks = [mark for mark in marks if mark[1] <= instant]
         view, blocking = self._text(timeline.view) or "", timeline.interface == self._wsgi
         replay = self._replay(marks, self._owner_of, view, blocking=blocking)
-        blame = self._blame(self._recorder.lately(), timeline.sequence, ())
+        blame = self._blame(self._recorder.recent_occupancy(), timeline.sequence, ())
         walk = self._walk(replay, self._text, blame)
         start = timeline.start_ns
         layers = self._sum(self._tile(walk.main(start), start, instant))

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Final
 from tracer.model.current import CURRENT
 from tracer.model.native import native
 from tracer.model.timeline import AWAITS, DONE, ROOT, SPAWN, STEP, TASK, YIELD
+from tracer.runtime.loop_state import WATCHED
 from tracer.runtime.recorder import installed
 from tracer.runtime.scopes import attempt, disarm, mark
-from tracer.runtime.watched import WATCHED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
@@ -108,7 +108,7 @@ def _begin(timeline: Timeline) -> None:
 class PureWaiting:
     """How many tasks of a loop wait for something of which only `call_soon` tells its end.
 
-    A hand-off tells by itself. So asyncio's `call_soon` is stood in for only while some traced
+    A hand-off tells by itself. So asyncio's `call_soon` is wrapped only while some traced
     task waits for anything else, as it is called four times a hand-off; uvloop's, which always is,
     looks here.
     """

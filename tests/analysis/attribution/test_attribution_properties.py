@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from tests.support import timelines
 from tests.support.strategies import BUSY, GARBAGE, HEADS, PROGRAMS
-from tests.support.timelines import SITE, WORKER, Story, check_tiling
-from tracer.analysis.attribution.attribution import attribute
+from tests.support.timelines import SITE, WORKER, SymbolicTimeline, check_tiling
+from tracer.analysis.attribution.walk import attribute
 from tracer.model import timeline as t
 from tracer.reports.json import jsonl
 
@@ -31,7 +31,7 @@ def attributed(head, marks, busy=()):
 
 
 def told(program, after=()):
-    story = Story()
+    story = SymbolicTimeline()
     end_ns, truth = story.tell(program, after)
     return story, end_ns, truth
 

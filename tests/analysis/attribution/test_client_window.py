@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from tests.support import timelines
 from tests.support.strategies import ANY, BUSY, GARBAGE, HEADS, PROGRAMS
-from tests.support.timelines import START_NS, WORKER, Story
-from tracer.analysis.attribution.attribution import attribute
+from tests.support.timelines import START_NS, WORKER, SymbolicTimeline
 from tracer.analysis.attribution.client import widen
 from tracer.analysis.attribution.request import Client
+from tracer.analysis.attribution.walk import attribute
 from tracer.reports.json import jsonl
 
 STAMPS = st.integers(START_NS - 500_000, START_NS + 1_000_000) | ANY
@@ -22,7 +22,7 @@ LATE_NS, BEFORE_NS, BACK_NS = 7_000, 40_000, 30_000
 
 
 def wellformed(program=(("work", 1_000),), after=(), interface=1):
-    story = Story()
+    story = SymbolicTimeline()
     story.tell(program, after)
     finish = timelines.head(finish_ns=story.now, interface=interface)
     return attribute(finish, story.marks, WORKER, ())
@@ -35,11 +35,11 @@ def around(request, before_ns=BEFORE_NS, back_ns=BACK_NS, late_ns=0):
 
 @settings(max_examples=100, deadline=None)
 @given(st.tuples(PROGRAMS, PROGRAMS), BUSY, CLIENTS, CULPRITS, FLOORS)
-def test_any_clients_stamps_keep_the_tiling(programs, busy, client, culprits, floor):
-    story = Story()
+def test_any_clients_stamps_keep_the_tiling(programs, busy, client, blockers, floor):
+    story = SymbolicTimeline()
     story.tell(*programs)
     request = attribute(timelines.head(finish_ns=story.now), story.marks, WORKER, busy)
-    widened = widen(request, client, culprits, floor)
+    widened = widen(request, client, blockers, floor)
     timelines.check_tiling(widened)
     assert widened.window == "client"
     assert (widened.start_ns, widened.client) == (client.send_ns, client)
@@ -50,8 +50,8 @@ def test_any_clients_stamps_keep_the_tiling(programs, busy, client, culprits, fl
 
 @settings(max_examples=100, deadline=None)
 @given(HEADS, GARBAGE, CLIENTS, CULPRITS, FLOORS | ANY)
-def test_garbage_widened_by_any_client_still_tiles(head, marks, client, culprits, floor):
-    timelines.check_tiling(widen(attribute(head, marks, WORKER, ()), client, culprits, floor))
+def test_garbage_widened_by_any_client_still_tiles(head, marks, client, blockers, floor):
+    timelines.check_tiling(widen(attribute(head, marks, WORKER, ()), client, blockers, floor))
 
 
 @settings(max_examples=60, deadline=None)

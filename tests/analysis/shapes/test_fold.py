@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from tests.support import timelines
 from tests.support.strategies import BUSY, GARBAGE, PROGRAMS
-from tests.support.timelines import LOOP, START_NS, WORKER, Story, check_tiling
-from tracer.analysis.attribution.attribution import attribute
+from tests.support.timelines import LOOP, START_NS, WORKER, SymbolicTimeline, check_tiling
+from tracer.analysis.attribution.walk import attribute
 from tracer.analysis.shapes.batch import Batch
 from tracer.analysis.shapes.fold import Folder
 from tracer.analysis.statistics.spread import Buckets
@@ -22,7 +22,7 @@ thorough = settings(max_examples=40, deadline=None)
 
 
 def told(program, after=(), sequence=1):
-    story = Story()
+    story = SymbolicTimeline()
     story.tell(program, after)
     return timelines.head(finish_ns=story.now + 5, sequence=sequence), story.marks
 

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from tests.support import timelines
 from tests.support.builders import MIDDLEWARES, Building, asgi_request
 from tests.support.strategies import BUSY, GARBAGE, HEADS, PROGRAMS
-from tests.support.timelines import WORKER, Story
-from tracer.analysis.attribution.attribution import attribute
+from tests.support.timelines import WORKER, SymbolicTimeline
+from tracer.analysis.attribution.walk import attribute
+from tracer.analysis.spans.span_attributes import bucket
 from tracer.analysis.spans.span_levels import LEVELS
-from tracer.analysis.spans.span_words import bucket
 from tracer.analysis.spans.spans import trace_of
 
 thorough = settings(max_examples=50, deadline=None)
@@ -73,7 +73,7 @@ def check_sums(request, trace):
 def test_spans_of_a_wellformed_request_sum_to_its_layers_and_lie_within_each_other(
     level, program, after, busy
 ):
-    story = Story()
+    story = SymbolicTimeline()
     story.tell(program, after)
     request = attribute(timelines.head(finish_ns=story.now + 5), story.marks, WORKER, busy)
     trace = check_trace(request, level)

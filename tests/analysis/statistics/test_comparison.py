@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.support import builders
 from tracer.analysis.documents import compare_document
-from tracer.analysis.statistics.bootstrap import Drawn, interval
+from tracer.analysis.statistics.bootstrap import Resamples, interval
 from tracer.analysis.statistics.measurement import Round, SeamStatus
 
 
@@ -77,8 +77,8 @@ def test_a_single_round_has_no_interval_and_no_shares():
 def test_intervals_cover_the_truth_as_often_as_they_say(rounds):
     truth, covered, tries = 100_000, 0, 60
     for seed in range(tries):
-        a = Drawn(noisy("a", 400_000, seed=2 * seed, rounds=rounds), 0)
-        b = Drawn(noisy("b", 400_000 + truth, seed=2 * seed + 1, rounds=rounds), 1)
+        a = Resamples(noisy("a", 400_000, seed=2 * seed, rounds=rounds), 0)
+        b = Resamples(noisy("b", 400_000 + truth, seed=2 * seed + 1, rounds=rounds), 1)
         delta = b.medians() - a.medians()
         low, high = interval(delta.mean(), delta, a.count, b.count)
         covered += low <= truth <= high
@@ -91,7 +91,7 @@ def test_rounds_are_drawn_not_requests():
         builders.one_round([builders.wsgi_request(shift)] * 50, number)
         for number, shift in enumerate((0, 100_000, 200_000))
     ]
-    wide = Drawn(builders.measurement(rounds), 0)
+    wide = Resamples(builders.measurement(rounds), 0)
     low, high = interval(0, wide.medians(), wide.count, wide.count)
     assert high - low > 200_000
 
@@ -99,7 +99,7 @@ def test_rounds_are_drawn_not_requests():
 def test_weights_count_in_the_drawn_medians():
     light, heavy = builders.wsgi_request(), builders.wsgi_request(90_000, weight=5.0)
     rounds = [builders.one_round([light, light, heavy], n, client=False) for n in range(3)]
-    assert set(Drawn(builders.measurement(rounds), 0).medians()) == {heavy.duration_ns}
+    assert set(Resamples(builders.measurement(rounds), 0).medians()) == {heavy.duration_ns}
 
 
 def test_more_than_two_are_each_compared_with_the_first():

@@ -56,7 +56,7 @@ def install():
     from tracer.runtime.recorder import Recorder, installed
     from tracer.runtime.sampling import Sampler
 
-    for method in ("open", "occupy", "culprit", "note_error", "watch_loop"):
+    for method in ("open", "occupy", "blocker", "note_error", "watch_loop"):
         setattr(Recorder, method, _breaking(method, getattr(Recorder, method)))
     Recorder.open_early = _breaking("open", Recorder.open_early)
     for method in ("judge", "settle"):

@@ -32,16 +32,16 @@ class Blame:
             entries.sort(key=lambda entry: entry.end_ns)
             self._ends[thread] = [entry.end_ns for entry in entries]
 
-    def culprit(self, entry: Busy) -> str:
+    def blocker(self, entry: Busy) -> str:
         """Return what ran, as far as it has a name."""
         if 0 < entry.name <= len(self._names):
             return self._names[entry.name - 1]
         return "another request" if entry.sequence else UNNAMED
 
     def everywhere(self) -> list[tuple[int, int, str]]:
-        """Return what others ran on any thread: `(start_ns, end_ns, culprit)`."""
+        """Return what others ran on any thread: `(start_ns, end_ns, blocker)`."""
         return [
-            (entry.start_ns, entry.end_ns, self.culprit(entry))
+            (entry.start_ns, entry.end_ns, self.blocker(entry))
             for entries in self._by_thread.values()
             for entry in entries
         ]
@@ -55,7 +55,7 @@ class Blame:
         for entry in itertools.islice(entries, first, None):
             low, high = max(entry.start_ns, cursor), min(entry.end_ns, end_ns)
             if low < high:
-                found.append((low, high, self.culprit(entry)))
+                found.append((low, high, self.blocker(entry)))
                 cursor = high
             if entry.start_ns >= end_ns:
                 break
@@ -67,10 +67,10 @@ class Blame:
         """Tile an interval: to the event loop what others ran, the rest like `otherwise`."""
         segments: list[Segment] = []
         cursor = start_ns
-        for low, high, culprit in self.others(start_ns, end_ns, thread):
+        for low, high, blocker in self.others(start_ns, end_ns, thread):
             if cursor < low:
                 segments.append(like(otherwise, cursor, low))
-            segments.append(Segment(low, high, "event_loop", culprit, state="wait"))
+            segments.append(Segment(low, high, "event_loop", blocker, state="wait"))
             cursor = high
         if cursor < end_ns:
             segments.append(like(otherwise, cursor, end_ns))

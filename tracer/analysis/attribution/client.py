@@ -93,13 +93,13 @@ def _queued(
     segments: list[Segment] = []
     arrived_ns = start_ns + network.floor_ns
     cursor, rest_ns = start_ns, 0
-    for low, high, culprit in sorted(busy):
+    for low, high, blocker in sorted(busy):
         if low >= touched_ns or high < cursor:
             continue
         first, last = max(low, cursor), min(high, touched_ns)
         if first < last:
             segments += _between(request, cursor, first, network.take, rest_ns)
-            segments.append(_queueing(request, first, last, culprit))
+            segments.append(_queueing(request, first, last, blocker))
             cursor = last
         rest_ns = max(rest_ns, BREATH_NS if high < arrived_ns else touched_ns - start_ns)
     return segments + _between(request, cursor, touched_ns, network.take, rest_ns)
@@ -120,10 +120,10 @@ def _between(
     return take(start_ns, end_ns)
 
 
-def _queueing(request: Request, start_ns: int, end_ns: int, culprit: str) -> Segment:
+def _queueing(request: Request, start_ns: int, end_ns: int, blocker: str) -> Segment:
     if request.interface == "wsgi":
         return Segment(start_ns, end_ns, "server", "accept queue", state="wait")
-    return Segment(start_ns, end_ns, "event_loop", culprit, state="wait")
+    return Segment(start_ns, end_ns, "event_loop", blocker, state="wait")
 
 
 def _clip(segment: Segment, start_ns: int, end_ns: int) -> Segment:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tracer.model.layers import Certainty, Layer, State
-    from tracer.model.nametable import Place
+    from tracer.model.nametable import CodeLocation
 
 SCHEMA = "tracer.request/1"
 
@@ -126,7 +126,7 @@ class Request:
     server_port: int | None = None
     http_version: str | None = None
     threads: tuple[Thread, ...] = ()
-    places: Mapping[str, Place] = field(default_factory=dict)
+    places: Mapping[str, CodeLocation] = field(default_factory=dict)
 
     @property
     def duration_ns(self) -> int:

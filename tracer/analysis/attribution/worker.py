@@ -7,7 +7,7 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from tracer.model.layers import UNATTRIBUTED, Layer, Owner
-from tracer.model.nametable import Endpoint, Place, endpoint_in, places_in
+from tracer.model.nametable import CodeLocation, Endpoint, endpoint_in, locations_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,9 +55,9 @@ class Worker:
         return endpoint_in(self.text(number))
 
     @cached_property
-    def places(self) -> Mapping[str, Place]:
+    def places(self) -> Mapping[str, CodeLocation]:
         """Where code stands, by its name."""
-        return places_in(self.names)
+        return locations_in(self.names)
 
     @cached_property
     def threads(self) -> Mapping[int, str]:

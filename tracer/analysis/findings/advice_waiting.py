@@ -81,13 +81,13 @@ def _convoy(case: Case) -> Iterator[Finding]:
 
 
 def _blocked_loop(case: Case) -> Iterator[Finding]:
-    culprits: dict[str, float] = defaultdict(float)
+    blockers: dict[str, float] = defaultdict(float)
     for one in case.details("event_loop"):
         name = one["detail"]
         if name not in NO_CULPRIT and not name.startswith(AFTER_RESPONSE):
-            culprits[name] += one["mean_ns"]
-    for name in sorted(culprits, key=lambda name: -culprits[name])[:SHOWN]:
-        saving = culprits[name]
+            blockers[name] += one["mean_ns"]
+    for name in sorted(blockers, key=lambda name: -blockers[name])[:SHOWN]:
+        saving = blockers[name]
         if not case.matters(saving):
             continue
         advice = (

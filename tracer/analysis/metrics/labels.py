@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from tracer.analysis.spans.span_words import Value
+    from tracer.analysis.spans.span_attributes import Value
 
 Labels = tuple[tuple[str, "Value"], ...]
 """Attributes of a series: names and values."""

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from tracer.analysis.shapes.evaluate import tell
 from tracer.analysis.shapes.plan import plan
 from tracer.analysis.shapes.planner import Planner, attributed
-from tracer.analysis.shapes.telling import tell
 from tracer.analysis.statistics.tally import TO_THREAD, key_of
 from tracer.model.layers import LAYERS
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from tracer.analysis.attribution.request import Request
     from tracer.analysis.attribution.worker import Worker
     from tracer.analysis.shapes.batch import Batch, Shapes
+    from tracer.analysis.shapes.batch_result import BatchResult
     from tracer.analysis.shapes.plan import Plan
-    from tracer.analysis.shapes.told import Told
     from tracer.analysis.statistics.tally import Tallies
     from tracer.model.frames import Head
 
@@ -108,7 +108,7 @@ class Folder:
         layers = told.layers.tolist()
         handoffs = self._handoffs(told).tolist()
         for n, (place, one) in enumerate(zip(places, chosen, strict=True)):
-            if told.odd[n]:
+            if told.needs_fallback[n]:
                 continue
             head, worker = batch.heads[place], workers[batch.workers[place]]
             outcome = worker.text(head.outcome) or "cancelled"
@@ -150,7 +150,7 @@ class Folder:
         told.add_to(self.tallies, by_key, book)
         return rows
 
-    def _handoffs(self, told: Told) -> Ints:
+    def _handoffs(self, told: BatchResult) -> Ints:
         """Count each request's hand-offs to a thread within its window."""
         wanted = np.array(
             [

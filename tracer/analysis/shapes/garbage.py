@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from tracer.analysis.shapes.told import Collected
+from tracer.analysis.shapes.batch_result import Collected
 from tracer.model import timeline as t
 
 if TYPE_CHECKING:
     from tracer.analysis.shapes.batch import Pause, Shapes
-    from tracer.analysis.shapes.plan import Book
-    from tracer.analysis.shapes.told import Told
+    from tracer.analysis.shapes.batch_result import BatchResult
+    from tracer.analysis.shapes.plan import InternTable
     from tracer.model.layers import Owner
 
 _BEGINNING: Final = (t.RUN, t.STEP)
@@ -20,8 +20,8 @@ _ENTRIES: Final = (t.ENTER, t.HOP, t.CALL)
 """After one of these, no BEGUN takes back when a track began."""
 
 
-def collect(told: Told, shapes: Shapes, places: list[int], book: Book) -> None:
-    """Find whose time each garbage collection was; what isn't plain makes its request odd."""
+def collect(told: BatchResult, shapes: Shapes, places: list[int], book: InternTable) -> None:
+    """Find whose time each garbage collection was, or have its request need the fallback."""
     if not shapes.pauses:
         return
     number_of = {place: number for number, place in enumerate(places)}
@@ -34,7 +34,7 @@ def collect(told: Told, shapes: Shapes, places: list[int], book: Book) -> None:
         inside = np.searchsorted(told.segments.low[low:high], pause.start, "right") - 1
         segment = low + int(inside)
         if inside < 0 or not _belongs(told, shapes, pause, segment, book):
-            told.odd[number] = True
+            told.needs_fallback[number] = True
         elif _counts(told, segment, book):
             owner = int(told.segments.owner[segment])
             within = bool(told.segments.within[segment])
@@ -42,13 +42,15 @@ def collect(told: Told, shapes: Shapes, places: list[int], book: Book) -> None:
             told.collected.append(Collected(number, owner, length, within))
 
 
-def _counts(told: Told, segment: int, book: Book) -> bool:
+def _counts(told: BatchResult, segment: int, book: InternTable) -> bool:
     """Say whether a collection in this segment is its owner's: not in a hand-off or a wait."""
     owner = book.owners.things[told.segments.owner[segment]]
     return bool(told.segments.runs[segment]) and owner.layer != "handoff"
 
 
-def _belongs(told: Told, shapes: Shapes, pause: Pause, segment: int, book: Book) -> bool:
+def _belongs(
+    told: BatchResult, shapes: Shapes, pause: Pause, segment: int, book: InternTable
+) -> bool:
     """Say whether a collection is so plainly within a segment that nothing else can matter."""
     one = told.segments
     if not one.low[segment] < pause.start < pause.end < one.high[segment]:

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from tracer.analysis.attribution.attribution import Walk, window_end
 from tracer.analysis.attribution.blame import Blame
 from tracer.analysis.attribution.hops import cut, phases
 from tracer.analysis.attribution.replay import Replay
 from tracer.analysis.attribution.request import Segment
 from tracer.analysis.attribution.tiling import tile
+from tracer.analysis.attribution.walk import Walk, window_end
 from tracer.analysis.attribution.worker import owner_in
 from tracer.analysis.statistics.tally import TO_LOOP, TO_THREAD, Site
 from tracer.model import timeline as t
@@ -55,7 +55,7 @@ class Numbers:
         return number
 
 
-class Book:
+class InternTable:
     """What all plans name: texts, owners and sites, each by a number of its own."""
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class Book:
         self.texts(None)
         self.owners = Numbers()
         self.sites = Numbers()
-        self._culprits: dict[int, int] = {}
+        self._blockers: dict[int, int] = {}
 
     def text(self, number: int) -> str | None:
         """Return the text with a number, None for one that nobody has."""
@@ -75,16 +75,16 @@ class Book:
         """Return the owner that a text tells of."""
         return owner_in(self.text(number))
 
-    def culprit(self, number: int) -> int:
-        """Return the owner's number of a culprit with a text's number."""
-        found = self._culprits.get(number)
+    def blocker(self, number: int) -> int:
+        """Return the owner's number of a blocker with a text's number."""
+        found = self._blockers.get(number)
         if found is None:
             owner = Owner("event_loop", self.text(number))
-            found = self._culprits[number] = self.owners(owner)
+            found = self._blockers[number] = self.owners(owner)
         return found
 
 
-class Story(NamedTuple):
+class SymbolicTimeline(NamedTuple):
     """One timeline with places instead of instants: what a plan is made from."""
 
     marks: Sequence[Mark]
@@ -164,7 +164,7 @@ class PlanWalk(Walk):
         return super()._hand_off(bridge, depth)
 
 
-def plan(story: Story, book: Book) -> Plan:
+def plan(story: SymbolicTimeline, book: InternTable) -> Plan:
     """Attribute a story; all its places are counted from 1."""
     replay = Replay(story.marks, book.owner, story.view, blocking=story.blocking)
     end = window_end(replay, story.start, story.finish, story.outcome)
@@ -194,7 +194,7 @@ def plan(story: Story, book: Book) -> Plan:
     )
 
 
-def _hops(bridges: Sequence[Bridge], walk: PlanWalk, book: Book, end: int) -> dict[str, Any]:
+def _hops(bridges: Sequence[Bridge], walk: PlanWalk, book: InternTable, end: int) -> dict[str, Any]:
     cuts = [(number, one) for number, bridge in enumerate(bridges) for one in cut(bridge)]
     returns = [return_of(bridge, walk) for bridge in bridges]
     seen = [phases(bridge, cut(bridge)) for bridge in bridges]

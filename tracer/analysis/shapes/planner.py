@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
-from tracer.analysis.attribution.attribution import attribute
 from tracer.analysis.attribution.blame import UNNAMED
-from tracer.analysis.shapes import busy as others
-from tracer.analysis.shapes.plan import Book, Story
+from tracer.analysis.attribution.walk import attribute
+from tracer.analysis.shapes import occupancy as others
+from tracer.analysis.shapes.plan import InternTable, SymbolicTimeline
 from tracer.analysis.shapes.shape import shapes
 from tracer.model.frames import Busy
 
@@ -31,9 +31,9 @@ Made = TypeVar("Made")
 class Planner(Generic[Made]):
     """Gives each timeline of a batch what `make` makes of its shape; names are of one book."""
 
-    def __init__(self, make: Callable[[Story, Book], Made], most: int) -> None:
+    def __init__(self, make: Callable[[SymbolicTimeline, InternTable], Made], most: int) -> None:
         """Keep what was made of shapes that have at most so many marks together."""
-        self.book = Book()
+        self.book = InternTable()
         self.kept: OrderedDict[tuple[bytes, str, bool, bool], Made] = OrderedDict()
         self._make, self._most = make, most
         self._marks = 0
@@ -60,7 +60,7 @@ class Planner(Generic[Made]):
             self.kept.move_to_end(full)
             return made
         marks, start, finish = found.story(place)
-        story = Story(marks, start, finish, view, blocking, outcome)
+        story = SymbolicTimeline(marks, start, finish, view, blocking, outcome)
         made = self.kept[full] = self._make(story, self.book)
         self._marks += len(key) >> 3
         while self._marks > self._most and len(self.kept) > 1:

@@ -3,7 +3,7 @@
 What doesn't decide who owns what is left out, so that requests which differ by no more
 have one shape: garbage collections (given back apart), tasks made ready while they wait
 for a hand-off, timers nobody waits for, and what numbers futures and OS threads have.
-A timeline that is odd in a way not known here has no shape, and is attributed by itself.
+A timeline that is needs_fallback in a way not known here has no shape, and is attributed by itself.
 """
 
 from __future__ import annotations
@@ -234,8 +234,8 @@ class _Outline:
         again[1:] = (of[1:] == of[:-1]) & (at[1:] == at[:-1])
         packed = code | again << 7 | on << 8 | value << 16
         keys: list[bytes | None] = [
-            None if odd else packed[low:high].tobytes()
-            for odd, low, high in zip(
+            None if needs_fallback else packed[low:high].tobytes()
+            for needs_fallback, low, high in zip(
                 self._odd.tolist(), bounds[:-1].tolist(), bounds[1:].tolist(), strict=True
             )
         ]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from tracer.analysis.spans.branch import Branch
-from tracer.analysis.spans.drawn import Drawn, Extra
 from tracer.analysis.spans.span_plan import NO_PARENT
+from tracer.analysis.spans.span_row import Extra, SpanRow
 from tracer.model.layers import HOP_PHASES, Owner
 
 if TYPE_CHECKING:
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from tracer.analysis.spans.span_location import Placed
     from tracer.analysis.spans.span_root import Facts
     from tracer.analysis.spans.span_shape import SpanShape
-    from tracer.analysis.spans.span_where import Placed
     from tracer.model.frames import Head
 
     Ints = NDArray[np.int64]
@@ -65,7 +65,7 @@ def joined(several: Sequence[Ints]) -> Joined:
 
 
 class Others(NamedTuple):
-    """Spans of who had the loop, in order of request: `culprits` by name, times in unix ns.
+    """Spans of who had the loop, in order of request: `blockers` by name, times in unix ns.
 
     `holder` is whose segment it was (0 for the root's), `section` a place in `SECTIONS`.
     """
@@ -76,10 +76,10 @@ class Others(NamedTuple):
     mask: NDArray[np.uint64]
     start: Ints
     end: Ints
-    culprits: list[str | None]
+    blockers: list[str | None]
 
 
-class Lost(NamedTuple):
+class CollapsedTime(NamedTuple):
     """The event loop's time by holder where it has no span, in order of request and holder."""
 
     of: Ints
@@ -114,17 +114,17 @@ class Columns:
     after: Ints
     others: Others
     others_from: Ints
-    lost: Lost
+    lost: CollapsedTime
     lost_from: Ints
 
-    def one(self, number: int) -> Drawn:
+    def one(self, number: int) -> SpanRow:
         """Return a request by itself."""
         shape, origin, head = self.shapes[number], self.origins[number], self.heads[number]
         spans = _slice(self.spans_from, number)
         starts, ends = self.starts[spans].tolist(), self.ends[spans].tolist()
         lost = _slice(self.lost_from, number)
-        holders = [place_of(holder) for holder in self.lost.holder[lost].tolist()]
-        return Drawn(
+        holders = [location_of(holder) for holder in self.lost.holder[lost].tolist()]
+        return SpanRow(
             shape=shape,
             facts=origin.facts,
             trace_id=head.trace_id,
@@ -150,8 +150,8 @@ class Columns:
     def _extra(self, number: int) -> Extra:
         one = self.others
         return Extra(
-            place_of(int(one.holder[number])),
-            had_loop(one.culprits[number]),
+            location_of(int(one.holder[number])),
+            blocker_branch(one.blockers[number]),
             SECTIONS[int(one.section[number])],
             int(one.mask[number]),
             int(one.start[number]),
@@ -159,12 +159,12 @@ class Columns:
         )
 
 
-def had_loop(culprit: str | None) -> Branch:
+def blocker_branch(blocker: str | None) -> Branch:
     """Return what a span of somebody who had the loop is made from."""
-    return Branch("loose", Owner("event_loop", culprit), 0, 0)
+    return Branch("loose", Owner("event_loop", blocker), 0, 0)
 
 
-def place_of(holder: int) -> int:
+def location_of(holder: int) -> int:
     """Return a holder's place among the spans of a plan."""
     return holder - 1 if holder else NO_PARENT
 

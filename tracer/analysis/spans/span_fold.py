@@ -68,18 +68,18 @@ def longest(request: Ints, length: Ints, level: Level) -> Ints:
     return found
 
 
-def fold(tree: Branch, level: Level, culprits: Collection[int] = (), *, whole: bool) -> Kept:
+def fold(tree: Branch, level: Level, blockers: Collection[int] = (), *, whole: bool) -> Kept:
     """Return the spans of a tree; what gets none is told with what it lies in.
 
-    `whole` says that the tree as such is a part of the trace, not all of it; `culprits` are
+    `whole` says that the tree as such is a part of the trace, not all of it; `blockers` are
     the segments of those who had the loop that get one.
     """
-    return _Folding(level, culprits, of_root=not whole).keep(tree)
+    return _Folding(level, blockers, of_root=not whole).keep(tree)
 
 
 class _Folding:
-    def __init__(self, level: Level, culprits: Collection[int], *, of_root: bool) -> None:
-        self._level, self._culprits = level, culprits
+    def __init__(self, level: Level, blockers: Collection[int], *, of_root: bool) -> None:
+        self._level, self._blockers = level, blockers
         self._of_root = of_root
 
     def keep(self, branch: Branch) -> Kept:
@@ -112,7 +112,7 @@ class _Folding:
         if self._level == "layers":
             return branch.kind == "loose" and parent.kind == "whole" and self._of_root
         if branch.owner.layer == "event_loop" and branch.owner.detail not in IDLE:
-            return branch.first in self._culprits
+            return branch.first in self._blockers
         if branch.kind == "run":
             return all(one is branch or one.kind in _NEVER_ALONE for one in parent.within)
         return branch.kind != "hop phase" and branch.owner.part not in _SMALL

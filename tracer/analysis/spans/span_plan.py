@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tracer.analysis.attribution.blame import like
 from tracer.analysis.spans.branch import IDLE
-from tracer.analysis.spans.onion import grow
+from tracer.analysis.spans.span_attributes import attributes_of, code_of, hop_attributes, name_of
 from tracer.analysis.spans.span_fold import fold, told
-from tracer.analysis.spans.span_words import attributes_of, code_of, hop_attributes, name_of
+from tracer.analysis.spans.tree import build_span_tree
 from tracer.model.span_ids import mask
 
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from tracer.analysis.attribution.request import Segment
     from tracer.analysis.spans.branch import Branch, Crossing
+    from tracer.analysis.spans.span_attributes import Value
     from tracer.analysis.spans.span_fold import Kept
     from tracer.analysis.spans.span_levels import Level
-    from tracer.analysis.spans.span_words import Value
 
 SELF: Final = "tracer.self_ns"
 NO_PARENT: Final = -1
@@ -124,7 +124,7 @@ def plan_trace(sections: Sections, level: Level) -> TracePlan:
     return made
 
 
-def _culprits(segments: Sequence[Segment], level: Level) -> list[int]:
+def _blockers(segments: Sequence[Segment], level: Level) -> list[int]:
     """Return the segments in which somebody had the loop that get a span of their own."""
     every = [
         number
@@ -139,7 +139,7 @@ class _Maker:
 
     def __init__(self, plan: TracePlan, level: Level) -> None:
         self._plan, self._level = plan, level
-        self._culprits = _culprits(plan.segments, level)
+        self._blockers = _blockers(plan.segments, level)
         self._seen: Counter[tuple[str, ...]] = Counter()
 
     def fold(
@@ -151,8 +151,8 @@ class _Maker:
         whole: bool = True,
     ) -> Kept:
         """Return the spans of segments that are the plan's from `offset` on."""
-        culprits = {number - offset for number in self._culprits}
-        return fold(grow(segments, crossings), self._level, culprits, whole=whole)
+        blockers = {number - offset for number in self._blockers}
+        return fold(build_span_tree(segments, crossings), self._level, blockers, whole=whole)
 
     def add(self, kept: Kept, offset: int, section: str) -> None:
         """Add a tree that hangs from the root."""

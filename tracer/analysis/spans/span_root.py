@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tracer.analysis.spans.span_words import bucket
+from tracer.analysis.spans.span_attributes import bucket
 from tracer.model.layers import LAYERS
 from tracer.model.nametable import NOWHERE, Endpoint
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tracer.analysis.attribution.request import Request
-    from tracer.analysis.spans.span_words import Value
+    from tracer.analysis.spans.span_attributes import Value
 
 Attributes = tuple[tuple[str, "Value"], ...]
 

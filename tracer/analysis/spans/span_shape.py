@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from tracer.analysis.attribution.attribution import window_end
 from tracer.analysis.attribution.hops import cut, phases
 from tracer.analysis.attribution.replay import Replay
 from tracer.analysis.attribution.tiling import tile
+from tracer.analysis.attribution.walk import window_end
 from tracer.analysis.shapes.plan import NOBODY, PlanWalk, return_of, thread_of
 from tracer.analysis.spans.branch import Crossing
 from tracer.analysis.spans.span_plan import Sections, plan_trace
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tracer.analysis.attribution.track import Bridge
-    from tracer.analysis.shapes.plan import Book, Story
+    from tracer.analysis.shapes.plan import InternTable, SymbolicTimeline
     from tracer.analysis.spans.span_levels import Level
     from tracer.analysis.spans.span_plan import SpanPlan, TracePlan
 
@@ -82,7 +82,7 @@ class SpanShape:
         return self.plan.spans
 
 
-def shape_spans(story: Story, book: Book, level: Level) -> SpanShape:
+def shape_spans(story: SymbolicTimeline, book: InternTable, level: Level) -> SpanShape:
     """Attribute a story and plan its spans; all its places are counted from 1."""
     replay = Replay(story.marks, book.owner, story.view, blocking=story.blocking)
     end = window_end(replay, story.start, story.finish, story.outcome)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tracer.analysis.spans.branch import Crossing
+from tracer.analysis.spans.span_attributes import location_attributes, thread_attributes
 from tracer.analysis.spans.span_levels import DEFAULT
 from tracer.analysis.spans.span_plan import Sections, plan_trace
 from tracer.analysis.spans.span_root import (
@@ -19,7 +20,6 @@ from tracer.analysis.spans.span_root import (
     root_name,
     slowest,
 )
-from tracer.analysis.spans.span_words import place_attributes, thread_attributes
 from tracer.model.layers import LAYERS
 from tracer.model.span_ids import span_id
 from tracer.model.traceparent import tracestate_of
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tracer.analysis.attribution.request import Hop, Request
+    from tracer.analysis.spans.span_attributes import Value
     from tracer.analysis.spans.span_levels import Level
     from tracer.analysis.spans.span_plan import Figure, SpanPlan, TracePlan
     from tracer.analysis.spans.span_root import Attributes
-    from tracer.analysis.spans.span_words import Value
 
 LOOP_FIGURE: Final = "tracer.handoff.event_loop_ns"
 THREAD: Final = "thread.id"
@@ -166,7 +166,7 @@ class _Filling:
             one.name,
             segments[one.first].start_ns + self._offset,
             segments[one.last].end_ns + self._offset,
-            (*one.attributes, *place_attributes(place), *called),
+            (*one.attributes, *location_attributes(place), *called),
             (*figures, *number),
             tuple((name, segments[at].start_ns + self._offset) for name, at in one.events),
         )

@@ -35,7 +35,7 @@ MIN_ROUNDS: Final = 2
 GRID: Final = 2_048
 
 
-class Drawn:
+class Resamples:
     """Rounds of one configuration, drawn again and again with replacement."""
 
     def __init__(self, measurement: Measurement, index: int, *, traced: bool = True) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracer.analysis.statistics import figures
 from tracer.analysis.statistics.bootstrap import (
-    Drawn,
+    Resamples,
     entry,
     excludes_zero,
     in_nanoseconds,
@@ -51,9 +51,9 @@ _Side = tuple["Measurement", dict[str, Any]]
 
 def _compare(side_a: _Side, side_b: _Side, place: int) -> dict[str, Any]:
     (first, a), (second, b) = side_a, side_b
-    drawn_a, drawn_b = Drawn(first, 0), Drawn(second, place)
-    rounds = (drawn_a.count, drawn_b.count)
-    medians_a, medians_b = drawn_a.medians(), drawn_b.medians()
+    resamples_a, resamples_b = Resamples(first, 0), Resamples(second, place)
+    rounds = (resamples_a.count, resamples_b.count)
+    medians_a, medians_b = resamples_a.medians(), resamples_b.medians()
     before, after = a["latency_ns"][METRIC], b["latency_ns"][METRIC]
     ratio = figures.finite(after / before) if before else None
     return {
@@ -66,14 +66,14 @@ def _compare(side_a: _Side, side_b: _Side, place: int) -> dict[str, Any]:
             after - before, in_nanoseconds(interval(after - before, medians_b - medians_a, *rounds))
         ),
         "untraced_latency_ratio": _untraced(side_a, side_b, place),
-        **_layers(side_a, side_b, (drawn_a, drawn_b)),
+        **_layers(side_a, side_b, (resamples_a, resamples_b)),
     }
 
 
-def _layers(side_a: _Side, side_b: _Side, drawn: tuple[Drawn, Drawn]) -> dict[str, Any]:
+def _layers(side_a: _Side, side_b: _Side, resamples: tuple[Resamples, Resamples]) -> dict[str, Any]:
     """Return the difference of every layer and of their sum, the mean latency."""
-    rounds = (drawn[0].count, drawn[1].count)
-    moves = drawn[1].layer_means() - drawn[0].layer_means()
+    rounds = (resamples[0].count, resamples[1].count)
+    moves = resamples[1].layer_means() - resamples[0].layer_means()
     deltas = [
         there["mean_ns"] - here["mean_ns"]
         for here, there in zip(side_a[1]["layers"], side_b[1]["layers"], strict=True)
@@ -100,7 +100,7 @@ def _untraced(side_a: _Side, side_b: _Side, place: int) -> dict[str, Any] | None
     before, after = side_a[1]["untraced_latency_ns"], side_b[1]["untraced_latency_ns"]
     if not before or not after or not before[METRIC]:
         return None
-    a, b = Drawn(side_a[0], 0, traced=False), Drawn(side_b[0], place, traced=False)
+    a, b = Resamples(side_a[0], 0, traced=False), Resamples(side_b[0], place, traced=False)
     ratio = after[METRIC] / before[METRIC]
     return entry(ratio, ratio_interval(ratio, b.medians(), a.medians(), a.count, b.count))
 

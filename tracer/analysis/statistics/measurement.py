@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SeamStatus:
-    """Whether we stand in for one attribute of a library, and if not, why."""
+    """Whether we wrap one attribute of a library, and if not, why."""
 
     seam: str
     status: Literal["installed", "absent", "refused"]

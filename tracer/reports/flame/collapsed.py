@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tracer.analysis.flame.flame import Path
-    from tracer.analysis.flame.picture import Picture
+    from tracer.analysis.flame.flame_graph import FlameGraph
+    from tracer.analysis.flame.pieces import Path
 
 
-def collapsed(picture: Picture) -> Iterator[str]:
+def collapsed(picture: FlameGraph) -> Iterator[str]:
     """Give the lines; counts are nanoseconds, of a comparison two, each of a request's mean."""
     a, b = picture.folded, picture.against
     if b is None:

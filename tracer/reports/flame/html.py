@@ -14,7 +14,7 @@ from tracer.reports.page.render import OUR_STYLES, assemble
 from tracer.reports.palette import legend
 
 if TYPE_CHECKING:
-    from tracer.analysis.flame.picture import Picture
+    from tracer.analysis.flame.flame_graph import FlameGraph
 
 SCRIPTS: Final = (
     "dom.js",
@@ -30,12 +30,12 @@ SCRIPTS: Final = (
 )
 
 
-def page(picture: Picture) -> str:
+def page(picture: FlameGraph) -> str:
     """Return the whole page."""
     return assemble(picture.title, flame_data(picture), styles=OUR_STYLES, scripts=SCRIPTS)
 
 
-def flame_data(picture: Picture) -> dict[str, Any]:
+def flame_data(picture: FlameGraph) -> dict[str, Any]:
     """Return what the page draws: views of rectangles, and the steps they are of."""
     steps = Names()
     views = [one.data(steps) for one in drawings_of(picture)]

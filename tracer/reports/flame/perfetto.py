@@ -8,21 +8,21 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any, Final
 
-from tracer.analysis.flame.flame_tree import spans
+from tracer.analysis.flame.tree import spans
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tracer.analysis.attribution.request import Request
-    from tracer.analysis.flame.flame import Piece
-    from tracer.analysis.flame.picture import Picture
+    from tracer.analysis.flame.flame_graph import FlameGraph
+    from tracer.analysis.flame.pieces import Piece
 
 _STITCHED: Final = 0
 _NS: Final = 1000
 """Instants are microseconds there, with digits for nanoseconds behind the point."""
 
 
-def perfetto(picture: Picture) -> dict[str, Any]:
+def perfetto(picture: FlameGraph) -> dict[str, Any]:
     """Return the document of one request; raise `ValueError` for what isn't one in time."""
     request = picture.request
     if request is None:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tracer.analysis.attribution.request import Request
-    from tracer.analysis.flame.flame import Step
-    from tracer.analysis.flame.picture import Picture
+    from tracer.analysis.flame.flame_graph import FlameGraph
+    from tracer.analysis.flame.pieces import Step
 
 # Fields of Profile, and of the messages in it.
 _SAMPLE_TYPE, _SAMPLE, _LOCATION, _FUNCTION, _STRINGS = 1, 2, 4, 5, 6
@@ -53,7 +53,7 @@ class _Tables:
         return b"".join(_bytes(_STRINGS, text.encode("utf-8", "replace")) for text in self._strings)
 
 
-def pprof(picture: Picture) -> bytes:
+def pprof(picture: FlameGraph) -> bytes:
     """Return the file; raise `ValueError` for a comparison, which pprof itself makes."""
     if picture.against is not None:
         raise ValueError("pprof compares two files itself: go tool pprof -diff_base A B")

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from tracer.analysis.flame.flame_tree import events
+from tracer.analysis.flame.tree import events
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tracer.analysis.flame.flame import Piece, Step
-    from tracer.analysis.flame.flame_tree import Folded
-    from tracer.analysis.flame.picture import Picture
+    from tracer.analysis.flame.flame_graph import FlameGraph
+    from tracer.analysis.flame.pieces import Piece, Step
+    from tracer.analysis.flame.tree import Folded
 
 _SCHEMA: Final = "https://www.speedscope.app/file-format-schema.json"
 
@@ -39,7 +39,7 @@ class _Frames:
         return found
 
 
-def speedscope(picture: Picture) -> dict[str, Any]:
+def speedscope(picture: FlameGraph) -> dict[str, Any]:
     """Return the document; instants are nanoseconds since the request's start."""
     frames = _Frames()
     if picture.request is not None:
@@ -58,7 +58,7 @@ def speedscope(picture: Picture) -> dict[str, Any]:
     }
 
 
-def _in_time(picture: Picture, frames: _Frames, start_ns: int) -> list[dict[str, Any]]:
+def _in_time(picture: FlameGraph, frames: _Frames, start_ns: int) -> list[dict[str, Any]]:
     every = [*picture.pieces, *picture.after]
     profiles = [_evented("all threads, stitched", every, frames, start_ns)]
     beside = [*every, *picture.overlapped]

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Final
 from rich.table import Table
 from rich.text import Text
 
-from tracer.analysis.flame.flame_tree import tree
+from tracer.analysis.flame.tree import tree
 from tracer.reports.palette import COLOURS, NAMES
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from tracer.analysis.flame.flame_tree import Branch
-    from tracer.analysis.flame.picture import Picture
+    from tracer.analysis.flame.flame_graph import FlameGraph
+    from tracer.analysis.flame.tree import Branch
 
 _BAR: Final = 24
 _LEAST: Final = 0.005
@@ -22,7 +22,7 @@ _MOST_ROWS: Final = 120
 _MS: Final = 1e6
 
 
-def render_flame(picture: Picture, console: Console) -> None:
+def render_flame(picture: FlameGraph, console: Console) -> None:
     """Print the tree; levels of less than half a per cent are left out and counted."""
     root = tree(picture.folded, picture.against)
     compared = picture.against is not None

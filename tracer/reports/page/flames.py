@@ -7,8 +7,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from tracer.analysis.flame.flame import is_thin
-from tracer.analysis.flame.picture import difference, of_request, of_requests
+from tracer.analysis.flame.flame_graph import difference, of_request, of_requests
+from tracer.analysis.flame.pieces import is_thin
 from tracer.model.wording import duration, plural
 from tracer.reports.page.compact import Names
 from tracer.reports.page.rectangles import drawings_of
@@ -16,8 +16,8 @@ from tracer.reports.page.rectangles import drawings_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from tracer.analysis.flame.picture import Picture, Taken
-    from tracer.reports.page.rectangles import Drawing
+    from tracer.analysis.flame.flame_graph import FlameGraph, RequestStacks
+    from tracer.reports.page.rectangles import SpanBatch
 
     Document = dict[str, Any]
 
@@ -41,11 +41,11 @@ class Stacked:
     """
 
     name: str
-    taken: Sequence[Taken]
-    apart: Sequence[Taken] = ()
+    taken: Sequence[RequestStacks]
+    apart: Sequence[RequestStacks] = ()
     wanted: str | None = None
 
-    def ordered(self) -> list[Taken]:
+    def ordered(self) -> list[RequestStacks]:
         """Return each request once, by duration."""
         every = {one[0].request_id: one for one in (*self.taken, *self.apart)}
         return sorted(every.values(), key=lambda one: one[0].duration_ns)
@@ -55,7 +55,7 @@ class Stacked:
 class _Shown:
     """A picture with what it is called; `pick` is what a button for it says."""
 
-    picture: Picture
+    picture: FlameGraph
     kind: Literal["difference", "aggregate", "request"]
     label: str
     pick: str | None = None
@@ -131,15 +131,15 @@ def _named(side: Stacked, sides: int, what: str) -> str:
     return what if sides == 1 else f"{side.name}: {what}"
 
 
-def _routes(taken: Iterable[Taken]) -> list[str]:
+def _routes(taken: Iterable[RequestStacks]) -> list[str]:
     return [one for one, _ in Counter(_route(one) for one in taken).most_common(_ROUTES)]
 
 
-def _of_route(taken: Iterable[Taken], route: str) -> list[Taken]:
+def _of_route(taken: Iterable[RequestStacks], route: str) -> list[RequestStacks]:
     return [one for one in taken if _route(one) == route]
 
 
-def _route(taken: Taken) -> str:
+def _route(taken: RequestStacks) -> str:
     return taken[0].route or "no route"
 
 
@@ -157,7 +157,7 @@ def _fitted(shown: Sequence[_Shown], remark: str | None) -> Document:
 
 
 def _document(
-    drawn: Sequence[tuple[_Shown, Sequence[Drawing]]], most: int, remark: str | None
+    drawn: Sequence[tuple[_Shown, Sequence[SpanBatch]]], most: int, remark: str | None
 ) -> Document:
     """What has a button has more room than what is in the list only."""
     steps = Names()

@@ -10,15 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
-from tracer.analysis.flame.flame_tree import spans, tree
+from tracer.analysis.flame.tree import spans, tree
 from tracer.model.layers import LAYERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tracer.analysis.flame.flame import Piece, Step
-    from tracer.analysis.flame.flame_tree import Branch, Folded
-    from tracer.analysis.flame.picture import Picture
+    from tracer.analysis.flame.flame_graph import FlameGraph
+    from tracer.analysis.flame.pieces import Piece, Step
+    from tracer.analysis.flame.tree import Branch, Folded
     from tracer.reports.page.compact import Names
 
 MOST: Final = 50_000
@@ -42,7 +42,7 @@ class Rectangle(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Drawing:
+class SpanBatch:
     """One view of a picture: over `time`, by `stack`, or the `difference` of two by stack."""
 
     name: str
@@ -69,26 +69,26 @@ class Drawing:
         }
 
 
-def drawings_of(picture: Picture, *, threads: bool = True) -> list[Drawing]:
+def drawings_of(picture: FlameGraph, *, threads: bool = True) -> list[SpanBatch]:
     """Return the views of a picture.
 
     One request has a view over time, one a thread if `threads`, and one of what came after
     its response; everything has one by stack.
     """
-    found: list[Drawing] = []
+    found: list[SpanBatch] = []
     if picture.request is not None:
         start_ns = picture.request.start_ns
-        found.append(Drawing("over time", "time", _in_time(picture.pieces, start_ns)))
+        found.append(SpanBatch("over time", "time", _in_time(picture.pieces, start_ns)))
         for thread, own in _by_thread(picture) if threads else ():
-            found.append(Drawing(f"thread {thread}", "time", _in_time(own, start_ns)))
+            found.append(SpanBatch(f"thread {thread}", "time", _in_time(own, start_ns)))
         if picture.after:
-            found.append(Drawing("after the response", "time", _in_time(picture.after, start_ns)))
+            found.append(SpanBatch("after the response", "time", _in_time(picture.after, start_ns)))
     by_stack = _by_stack(picture.folded, picture.against)
     kind: Literal["stack", "difference"] = "stack" if picture.against is None else "difference"
-    return [*found, Drawing("by stack", kind, by_stack)]
+    return [*found, SpanBatch("by stack", kind, by_stack)]
 
 
-def _by_thread(picture: Picture) -> list[tuple[int, list[Piece]]]:
+def _by_thread(picture: FlameGraph) -> list[tuple[int, list[Piece]]]:
     beside = [*picture.pieces, *picture.after, *picture.overlapped]
     threads = sorted({piece.thread for piece in beside if piece.thread is not None})
     return [

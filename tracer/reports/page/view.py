@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from tracer.analysis.findings.advice import OBSERVER_FINDING
-from tracer.analysis.statistics.bootstrap import Drawn, in_nanoseconds, interval
+from tracer.analysis.statistics.bootstrap import Resamples, in_nanoseconds, interval
 from tracer.analysis.statistics.curves import histogram, percentile_curve
 from tracer.analysis.statistics.figures import ratio
 from tracer.analysis.statistics.overview import Overview
@@ -206,7 +206,7 @@ def _none(seen: Sequence[tuple[int, float]]) -> float:
 
 def _intervals(measurement: Measurement, place: int) -> Document:
     """Return 95 % intervals of each layer's mean and of their sum, null with too few rounds."""
-    drawn = Drawn(measurement, place)
+    drawn = Resamples(measurement, place)
     means = drawn.layer_means()
     if not drawn.count:
         return {"layers_ci95": None, "mean_ci95": None}

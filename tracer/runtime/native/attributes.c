@@ -12,8 +12,8 @@ asked_instead(PyObject *object, PyObject *name)
         if (PyMethod_Check(object)) {
             next = PyMethod_GET_FUNCTION(object);
         }
-        else if (Py_IS_TYPE(object, &StandIn_Type)) {
-            StandIn *made = (StandIn *)object;
+        else if (Py_IS_TYPE(object, &Wrapper_Type)) {
+            Wrapper *made = (Wrapper *)object;
             bool has = (made->dict != NULL && PyDict_Contains(made->dict, name)) ||
                        (made->name != NULL && name == name_attribute);
             next = has ? NULL : made->wrapped;

@@ -117,7 +117,7 @@ log_opened(Log *log, int64_t start, int64_t end)
 
 /* False where Python has to look closer; `timeline` is None where it is nobody's. */
 static bool
-is_logged(StandIn *turn, PyObject *timeline, PyObject *callback, int64_t start, int64_t end)
+is_logged(Wrapper *turn, PyObject *timeline, PyObject *callback, int64_t start, int64_t end)
 {
     Log *log = turn->log;
     if (end - start > turn->limit) {
@@ -134,7 +134,7 @@ is_logged(StandIn *turn, PyObject *timeline, PyObject *callback, int64_t start, 
 }
 
 void
-note_turn(StandIn *turn, PyObject *timeline, PyObject *callback, int64_t start, int64_t end)
+note_turn(Wrapper *turn, PyObject *timeline, PyObject *callback, int64_t start, int64_t end)
 {
     if (!is_logged(turn, timeline, callback, start, end)) {
         PyErr_Clear();

@@ -92,7 +92,7 @@ is_made_current(PyObject *variable, PyObject *timeline)
 static PyObject *
 serve(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names, bool queued)
 {
-    StandIn *made = (StandIn *)self;
+    Wrapper *made = (Wrapper *)self;
     Service *service = (Service *)made->other;
     Py_ssize_t count = PyVectorcall_NARGS(nargsf), wanted = queued ? 2 : 4;
     bool plain = names == NULL && count == wanted && service->server &&
@@ -148,7 +148,7 @@ is_admitted(Service *service, Marks *marks, PyObject *request)
 static PyObject *
 admitting_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
-    StandIn *made = (StandIn *)self;
+    Wrapper *made = (Wrapper *)self;
     Py_ssize_t count = PyVectorcall_NARGS(nargsf);
     Marks *marks = names == NULL && count >= 3 ? current_marks(made->variable) : NULL;
     PyObject *call = marks != NULL && is_admitted((Service *)made->other, marks,
@@ -210,7 +210,7 @@ note_status(Marks *marks, PyObject *response)
 static PyObject *
 answering_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
-    StandIn *made = (StandIn *)self;
+    Wrapper *made = (Wrapper *)self;
     Py_ssize_t count = PyVectorcall_NARGS(nargsf);
     Marks *marks = count ? current_marks(made->variable) : NULL;
     if (marks == NULL) {
@@ -248,7 +248,7 @@ native_answering(PyObject *Py_UNUSED(module), PyObject *args)
     if (!PyArg_ParseTuple(args, "OOLL", &variable, &wrapped, &owner, &gone)) {
         return NULL;
     }
-    StandIn *made = (StandIn *)stand_in_new(answering_call, wrapped);
+    Wrapper *made = (Wrapper *)wrapper_new(answering_call, wrapped);
     if (made != NULL) {
         made->variable = Py_NewRef(variable);
         made->number = owner;

@@ -62,7 +62,7 @@ static PyTypeObject Failed_Type = {
 
 /* Have the original meet the exception that is set, as if it had made the call itself. */
 static PyObject *
-fail_again(StandIn *turn, PyObject *handle, PyObject *context)
+fail_again(Wrapper *turn, PyObject *handle, PyObject *context)
 {
     PyObject *type, *value, *trace;
     PyErr_Fetch(&type, &value, &trace);
@@ -94,7 +94,7 @@ ends_the_loop(void)
 /* Run it in its context; `timeline` is then a new reference to what that has for the variable, None
    for nothing, or NULL where that isn't known, as after a turn that was too short to matter. */
 PyObject *
-run_handle(StandIn *turn, PyObject *handle, PyObject *callback, int64_t start, PyObject **timeline)
+run_handle(Wrapper *turn, PyObject *handle, PyObject *callback, int64_t start, PyObject **timeline)
 {
     PyObject *context = *slot_of(handle, turn->context_at), *args = *slot_of(handle, turn->args_at);
     if (context == NULL || !PyContext_CheckExact(context) || args == NULL ||
@@ -140,7 +140,7 @@ offset_of(PyObject *type, const char *name)
 }
 
 bool
-handles_known(StandIn *turn, PyObject *type)
+handles_known(Wrapper *turn, PyObject *type)
 {
     if (!PyType_Check(type)) {
         return false;

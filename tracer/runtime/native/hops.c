@@ -171,7 +171,7 @@ native_begins(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t cou
 PyObject *
 restored_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
-    PyObject *result = PyObject_Vectorcall(((StandIn *)self)->wrapped, args, nargsf, names);
+    PyObject *result = PyObject_Vectorcall(((Wrapper *)self)->wrapped, args, nargsf, names);
     Here *at = result == NULL ? NULL : here(false);
     if (at != NULL && at->beginning != NULL) {
         Marks *marks = (Marks *)at->beginning;
@@ -191,7 +191,7 @@ restored_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *na
 PyObject *
 worked_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
-    PyObject *result = PyObject_Vectorcall(((StandIn *)self)->wrapped, args, nargsf, names);
+    PyObject *result = PyObject_Vectorcall(((Wrapper *)self)->wrapped, args, nargsf, names);
     PyObject *type = NULL, *value, *trace;
     if (result == NULL) {
         PyErr_Fetch(&type, &value, &trace);
@@ -246,7 +246,7 @@ static PyObject *context_names;
 PyObject *
 poked_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
-    StandIn *poke = (StandIn *)self;
+    Wrapper *poke = (Wrapper *)self;
     Here *at = here(false);
     if (at == NULL || at->notifying == NULL) {
         Marks *current = current_marks(poke->variable);

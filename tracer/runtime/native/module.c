@@ -81,25 +81,25 @@ native_codes(PyObject *Py_UNUSED(module), PyObject *args)
 static PyObject *
 native_restored(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    return native_stand_in(restored_call, args);
+    return native_wrapper(restored_call, args);
 }
 
 static PyObject *
 native_worked(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    return native_stand_in(worked_call, args);
+    return native_wrapper(worked_call, args);
 }
 
 static PyObject *
 native_poked(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    return native_stand_in(poked_call, args);
+    return native_wrapper(poked_call, args);
 }
 
 static PyObject *
 native_soon(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    return native_stand_in(soon_call, args);
+    return native_wrapper(soon_call, args);
 }
 
 static PyMethodDef native_methods[] = {
@@ -169,17 +169,17 @@ PyInit__native(void)
     if (module == NULL) {
         return NULL;
     }
-    if (process_prepare() && busy_prepare() && handles_prepare() && asks_prepare() &&
-        sites_prepare() && awaited_prepare() && atonce_prepare() && steps_prepare() &&
+    if (process_prepare() && busy_prepare() && handles_prepare() && submit_prepare() &&
+        sites_prepare() && coroutines_prepare() && direct_await_prepare() && steps_prepare() &&
         turns_prepare() && hops_prepare() && views_prepare() && service_prepare() &&
         gunicorn_prepare() && root_prepare() && uvicorn_prepare() &&
-        stand_in_prepare() && register_type(module, "Marks", &Marks_Type) &&
+        wrapper_prepare() && register_type(module, "Marks", &Marks_Type) &&
         register_type(module, "Log", &Log_Type) &&
         register_type(module, "RingMemory", &RingMemory_Type) &&
         register_type(module, "Ending", &Ending_Type) &&
         register_type(module, "Roots", &Roots_Type) &&
         register_type(module, "Service", &Service_Type) &&
-        register_type(module, "Apart", &Apart_Type) &&
+        register_type(module, "WeakAttribute", &WeakAttribute_Type) &&
         register_type(module, "Waiting", &Waiting_Type) &&
         register_type(module, "Steps", &Steps_Type)) {
         return module;

@@ -21,7 +21,7 @@ enum { MARK_INTS = 4, BUSY_INTS = 5 };
 /* From so many entries on the occupancy log is handed over; `tracer.runtime.recorder` does it. */
 enum { BUSY_BATCH = 4000 };
 
-/* Integers that grow at the end; without the GIL's release, so without a lock. */
+/* Integers that build_span_tree at the end; without the GIL's release, so without a lock. */
 typedef struct {
     int64_t *numbers;
     Py_ssize_t used;
@@ -98,7 +98,7 @@ typedef struct {
     long long reading; /* the name of that turn; 0 where nobody has given it one */
 } Log;
 
-/* Of so many names a stand-in remembers what its function has for them. */
+/* Of so many names a wrapper remembers what its function has for them. */
 enum { KNOWN = 5 };
 
 typedef struct {
@@ -132,7 +132,7 @@ typedef struct {
         };
     };
     char says_wrapped; /* whether it has its function for `__wrapped__` */
-} StandIn;
+} Wrapper;
 
 /* How the frame of a timeline begins: `tracer.model.frames` says what each of them is. */
 typedef struct __attribute__((packed)) {
@@ -214,8 +214,8 @@ extern PyTypeObject Service_Type;
 extern PyTypeObject Roots_Type;
 extern PyTypeObject Marks_Type;
 extern PyTypeObject Log_Type;
-extern PyTypeObject StandIn_Type;
-extern PyTypeObject Apart_Type;
+extern PyTypeObject Wrapper_Type;
+extern PyTypeObject WeakAttribute_Type;
 extern PyTypeObject Waiting_Type;
 extern PyTypeObject Steps_Type;
 extern PyTypeObject RingMemory_Type;
@@ -269,7 +269,7 @@ PyObject *steps_made(PyObject *coroutine, Marks *marks, int64_t track, PyObject 
 PyObject *root_made(PyObject *roots, Marks *marks, PyObject *coroutine, PyObject *settle,
                     PyObject *cycle);
 
-/* Append a mark; drops it where there is no memory. Touches no Python object and no error. */
+/* Append a mark; drops it where there is no memory. ConnectionState no Python object and no error. */
 void marks_push(Marks *marks, int64_t code, int64_t instant, int64_t thread, int64_t value);
 
 /* The same, of this instant and thread. */
@@ -298,16 +298,16 @@ slot_of(PyObject *object, Py_ssize_t offset)
 Py_ssize_t offset_of(PyObject *type, const char *name);
 
 /* Whether an object has an attribute that may be kept apart from it. */
-bool has_apart(PyObject *object, PyObject *name);
+bool has_weak_attribute(PyObject *object, PyObject *name);
 
 /* Log what this thread did for a request; False where that isn't told by a glance. */
 bool log_busy(Log *log, Marks *marks, int64_t start, int64_t end);
 
 /* Log what a turn of a loop was for, or have `other` do it. No error is left. */
-void note_turn(StandIn *turn, PyObject *timeline, PyObject *callback, int64_t start, int64_t end);
+void note_turn(Wrapper *turn, PyObject *timeline, PyObject *callback, int64_t start, int64_t end);
 
-bool handles_known(StandIn *turn, PyObject *type);
-PyObject *run_handle(StandIn *turn, PyObject *handle, PyObject *callback, int64_t start,
+bool handles_known(Wrapper *turn, PyObject *type);
+PyObject *run_handle(Wrapper *turn, PyObject *handle, PyObject *callback, int64_t start,
                      PyObject **timeline);
 
 PyObject *native_scope(PyObject *module, PyObject *args);
@@ -315,7 +315,7 @@ PyObject *native_reading(PyObject *module, PyObject *args);
 PyObject *native_turn(PyObject *module, PyObject *args);
 PyObject *native_timed(PyObject *module, PyObject *args);
 PyObject *native_scheduled(PyObject *module, PyObject *args);
-PyObject *native_stand_in(vectorcallfunc call, PyObject *args);
+PyObject *native_wrapper(vectorcallfunc call, PyObject *args);
 PyObject *native_run_hop(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *native_begins(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *restored_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names);
@@ -336,7 +336,7 @@ PyObject *native_executed(PyObject *module, PyObject *args);
 #endif
 
 /* Whether who calls us awaits what it is given with its next instruction. */
-bool is_awaited_at_once(void);
+bool is_awaited_directly(void);
 
 /* Have the end of a coroutine marked; false where that can't be. */
 bool ends_with(PyObject *coroutine, Marks *marks, int64_t end, int64_t number);
@@ -351,9 +351,9 @@ PyObject *native_asked(PyObject *module, PyObject *args);
    without an error. */
 int64_t site_of(PyObject *known, PyObject *ours, PyObject *function);
 PyObject *native_site(PyObject *module, PyObject *const *args, Py_ssize_t count);
-PyObject *stand_in_new(vectorcallfunc call, PyObject *wrapped);
+PyObject *wrapper_new(vectorcallfunc call, PyObject *wrapped);
 
-/* How stand-ins come and go: `tp_alloc` and `tp_free` of their type. */
+/* How wrappers come and go: `tp_alloc` and `tp_free` of their type. */
 PyObject *slot_alloc(PyTypeObject *type, Py_ssize_t items);
 void slot_free(void *slot);
 
@@ -379,14 +379,14 @@ PyObject *native_before_handler(PyObject *module, PyObject *args);
 PyObject *native_after_handler(PyObject *module, PyObject *args);
 
 bool process_prepare(void);
-bool stand_in_prepare(void);
+bool wrapper_prepare(void);
 bool busy_prepare(void);
 bool handles_prepare(void);
 bool turns_prepare(void);
-bool asks_prepare(void);
+bool submit_prepare(void);
 bool sites_prepare(void);
-bool awaited_prepare(void);
-bool atonce_prepare(void);
+bool coroutines_prepare(void);
+bool direct_await_prepare(void);
 bool hops_prepare(void);
 bool steps_prepare(void);
 bool views_prepare(void);

@@ -1,7 +1,7 @@
 #include "native.h"
 #include "service.h"
 
-/* What a server's stand-ins in C have in common. */
+/* What a server's wrappers in C have in common. */
 
 static PyObject *touch_name, *headers_name, *nought;
 
@@ -84,7 +84,7 @@ static PyObject *heading_call(PyObject *self, PyObject *const *args, size_t narg
 static bool
 is_heading(PyObject *reads)
 {
-    return Py_IS_TYPE(reads, &StandIn_Type) && ((StandIn *)reads)->call == heading_call;
+    return Py_IS_TYPE(reads, &Wrapper_Type) && ((Wrapper *)reads)->call == heading_call;
 }
 
 static bool
@@ -93,7 +93,7 @@ has_none(PyObject *heading, PyObject *head)
     PyObject *headers = PyDict_CheckExact(head)
                             ? Py_XNewRef(PyDict_GetItemWithError(head, headers_name))
                             : optional_attr(head, headers_name);
-    int any = has_any(headers, ((StandIn *)heading)->other);
+    int any = has_any(headers, ((Wrapper *)heading)->other);
     Py_XDECREF(headers);
     PyErr_Clear();
     return any == 0;
@@ -158,7 +158,7 @@ service_stand_in(vectorcallfunc call, PyObject *args)
                           &service)) {
         return NULL;
     }
-    StandIn *made = (StandIn *)stand_in_new(call, wrapped);
+    Wrapper *made = (Wrapper *)wrapper_new(call, wrapped);
     if (made != NULL) {
         made->variable = Py_NewRef(variable);
         made->recorder = Py_NewRef(otherwise);
@@ -172,7 +172,7 @@ heading_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *nam
 {
     PyObject *head = PyVectorcall_NARGS(nargsf) == 1 ? args[0] : Py_None;
     return has_none(self, head) ? PyDict_New()
-                                : PyObject_Vectorcall(((StandIn *)self)->wrapped, args, nargsf, names);
+                                : PyObject_Vectorcall(((Wrapper *)self)->wrapped, args, nargsf, names);
 }
 
 /* heading(wrapped, set of names) */
@@ -183,7 +183,7 @@ native_heading(PyObject *Py_UNUSED(module), PyObject *args)
     if (!PyArg_ParseTuple(args, "OO!", &wrapped, &PySet_Type, &wanted)) {
         return NULL;
     }
-    StandIn *made = (StandIn *)stand_in_new(heading_call, wrapped);
+    Wrapper *made = (Wrapper *)wrapper_new(heading_call, wrapped);
     if (made != NULL) {
         made->other = Py_NewRef(wanted);
     }
@@ -325,7 +325,7 @@ static PyMemberDef service_members[] = {
 PyTypeObject Service_Type = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "tracer.model._native.Service",
-    .tp_doc = "What a server's stand-ins need; see `tracer.probes.gunicorn`.",
+    .tp_doc = "What a server's wrappers need; see `tracer.probes.gunicorn`.",
     .tp_basicsize = sizeof(Service),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
     .tp_new = service_new,

@@ -1,4 +1,4 @@
-/* What a server's stand-ins need to see a request through that is as all are. */
+/* What a server's wrappers need to see a request through that is as all are. */
 
 #ifndef TRACER_SERVICE_H
 #define TRACER_SERVICE_H

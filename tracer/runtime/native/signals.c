@@ -67,7 +67,7 @@ traced(Marks *marks, PyObject *known, PyObject *live)
 /* What is known of the receivers of the signal that is sent, borrowed; NULL where that signal isn't
    a request's. */
 static PyObject *
-known_of(StandIn *made, PyObject *const *args, size_t nargsf)
+known_of(Wrapper *made, PyObject *const *args, size_t nargsf)
 {
     if (PyVectorcall_NARGS(nargsf) == 0) {
         return NULL;
@@ -82,7 +82,7 @@ known_of(StandIn *made, PyObject *const *args, size_t nargsf)
 static PyObject *
 live_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
-    StandIn *made = (StandIn *)self;
+    Wrapper *made = (Wrapper *)self;
     PyObject *live = PyObject_Vectorcall(made->wrapped, args, nargsf, names);
     PyObject *known = live == NULL ? NULL : known_of(made, args, nargsf);
     Marks *marks = known == NULL ? NULL : current_marks(made->variable);
@@ -103,7 +103,7 @@ live_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 }
 
 /* live(wrapped, variable, signals, other): `signals` has for each that is a request's the owners of
-   its receivers by their codes' addresses; `other(timeline, live)` gives what stands in for those
+   its receivers by their codes' addresses; `other(timeline, live)` gives what wraps those
    that aren't among them. */
 PyObject *
 native_live(PyObject *Py_UNUSED(module), PyObject *args)
@@ -112,7 +112,7 @@ native_live(PyObject *Py_UNUSED(module), PyObject *args)
     if (!PyArg_ParseTuple(args, "OOO!O", &wrapped, &variable, &PyDict_Type, &signals, &other)) {
         return NULL;
     }
-    StandIn *made = (StandIn *)stand_in_new(live_call, wrapped);
+    Wrapper *made = (Wrapper *)wrapper_new(live_call, wrapped);
     if (made != NULL) {
         made->variable = Py_NewRef(variable);
         made->recorder = Py_NewRef(signals);

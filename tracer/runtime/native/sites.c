@@ -70,7 +70,7 @@ calling_code(void)
     return (PyCodeObject *)code;
 }
 
-/* Sites found lately, by the code that asks and what runs there: told by their addresses, which are
+/* Sites found recently, by the code that asks and what runs there: told by their addresses, which are
    theirs for as long as they are held here. All are of one table, `sites_of`. */
 typedef struct {
     PyCodeObject *code;
@@ -136,20 +136,20 @@ found_site(PyObject *known, PyCodeObject *code, PyObject *function)
     return number;
 }
 
-/* Borrowed: the stand-in with a name of its own that is handed over, alone or as a method; NULL for
+/* Borrowed: the wrapper with a name of its own that is handed over, alone or as a method; NULL for
    anything else. It remembers its site, as most are asked for by one piece of code. */
-static StandIn *
+static Wrapper *
 handed_over(PyObject *function)
 {
-    StandIn *made = (StandIn *)(PyMethod_Check(function) ? PyMethod_GET_FUNCTION(function) : function);
-    bool own = Py_IS_TYPE(made, &StandIn_Type) && made->name != NULL && made->log == NULL;
+    Wrapper *made = (Wrapper *)(PyMethod_Check(function) ? PyMethod_GET_FUNCTION(function) : function);
+    bool own = Py_IS_TYPE(made, &Wrapper_Type) && made->name != NULL && made->log == NULL;
     return own ? made : NULL;
 }
 
 int64_t
 site_of(PyObject *known, PyObject *ours, PyObject *function)
 {
-    StandIn *made = handed_over(function);
+    Wrapper *made = handed_over(function);
     PyCodeObject *code = calling_code();
     if (made != NULL && made->asker == code && made->sites == tables && known == sites_of) {
         Py_XDECREF(code);

@@ -7,14 +7,14 @@
 static PyObject *callback_name, *context_name, *get_name, *self_name, *context_word;
 
 static bool
-is_known(StandIn *turn, PyObject *handle)
+is_known(Wrapper *turn, PyObject *handle)
 {
     return turn->handles != NULL && PyObject_TypeCheck(handle, turn->handles);
 }
 
 /* A new reference to what the context of a handle has for the variable, or NULL. */
 static PyObject *
-timeline_of(StandIn *turn, PyObject *handle, PyObject *variable)
+timeline_of(Wrapper *turn, PyObject *handle, PyObject *variable)
 {
     PyObject *context = is_known(turn, handle) ? Py_XNewRef(*slot_of(handle, turn->context_at))
                                                : PyObject_GetAttr(handle, context_name);
@@ -27,7 +27,7 @@ timeline_of(StandIn *turn, PyObject *handle, PyObject *variable)
 static PyObject *
 turn_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
-    StandIn *turn = (StandIn *)self;
+    Wrapper *turn = (Wrapper *)self;
     PyObject *handle = PyVectorcall_NARGS(nargsf) ? args[0] : NULL;
     bool known = handle != NULL && is_known(turn, handle);
     PyObject *callback = handle == NULL ? NULL
@@ -55,11 +55,11 @@ turn_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
     return result;
 }
 
-/* A loop whose handles can't be stood in for runs its callbacks through this one. */
+/* A loop whose handles can't be wrapped runs its callbacks through this one. */
 static PyObject *
 timed_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
-    StandIn *timed = (StandIn *)self;
+    Wrapper *timed = (Wrapper *)self;
     Py_ssize_t count = PyVectorcall_NARGS(nargsf);
     if (count == 0) {
         PyErr_SetString(PyExc_TypeError, "no callback");
@@ -114,7 +114,7 @@ mark_ready(PyObject *variable, PyObject *callback, PyObject *context)
 PyObject *
 soon_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
-    StandIn *soon = (StandIn *)self;
+    Wrapper *soon = (Wrapper *)self;
     if (PyVectorcall_NARGS(nargsf)) {
         mark_ready(soon->variable, args[0], given_context(args, nargsf, names));
     }
@@ -122,7 +122,7 @@ soon_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 }
 
 /* What asyncio passes results on with, from one future to the next: as many as three of four
-   callbacks of a hand-off, and never in anybody's way. Told by the module that it is of. */
+   callbacks of a hand-off, and never in anybody's way. BatchResult by the module that it is of. */
 static bool
 is_plumbing(PyObject *callback, PyObject *other)
 {
@@ -143,7 +143,7 @@ is_plumbing(PyObject *callback, PyObject *other)
 static PyObject *
 scheduled_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
-    StandIn *scheduled = (StandIn *)self;
+    Wrapper *scheduled = (Wrapper *)self;
     Py_ssize_t count = PyVectorcall_NARGS(nargsf), place = (Py_ssize_t)scheduled->number;
     Py_ssize_t all = count + (names == NULL ? 0 : PyTuple_GET_SIZE(names));
     PyObject *given[16];
@@ -177,7 +177,7 @@ native_scheduled(PyObject *Py_UNUSED(module), PyObject *args)
         PyErr_SetString(PyExc_TypeError, "not a Waiting");
         return NULL;
     }
-    StandIn *made = (StandIn *)stand_in_new(scheduled_call, wrapped);
+    Wrapper *made = (Wrapper *)wrapper_new(scheduled_call, wrapped);
     if (made != NULL) {
         made->other = Py_NewRef(other);
         made->number = place;
@@ -198,7 +198,7 @@ timing(vectorcallfunc call, PyObject *args)
                           &floor, &limit, &handles)) {
         return NULL;
     }
-    StandIn *turn = (StandIn *)stand_in_new(call, wrapped);
+    Wrapper *turn = (Wrapper *)wrapper_new(call, wrapped);
     if (turn != NULL) {
         turn->variable = Py_NewRef(variable);
         turn->recorder = Py_NewRef(recorder);

@@ -12,7 +12,7 @@ static PyObject *method_key, *timeline_key, *status_key, *scheme_key, *server_ke
 static PyObject *
 last_byte_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
-    StandIn *last = (StandIn *)self;
+    Wrapper *last = (Wrapper *)self;
     Marks *marks = (Marks *)last->timeline;
     if (marks != NULL) {
         marks->last_ns = now_ns();
@@ -25,7 +25,7 @@ last_byte_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *n
 static bool
 is_told(Marks *marks, PyObject *cycle, PyObject *on_response, PyObject *scope, PyObject *touches)
 {
-    StandIn *last = (StandIn *)stand_in_new(last_byte_call, on_response);
+    Wrapper *last = (Wrapper *)wrapper_new(last_byte_call, on_response);
     if (last == NULL) {
         return false;
     }
@@ -93,7 +93,7 @@ application_of(Service *service, PyObject *app)
 static PyObject *
 running_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
-    StandIn *made = (StandIn *)self;
+    Wrapper *made = (Wrapper *)self;
     Service *service = (Service *)made->other;
     bool plain = names == NULL && PyVectorcall_NARGS(nargsf) == 2 && service->server &&
                  service->roots != NULL && ending_is_armed(service->ending);
@@ -117,7 +117,7 @@ running_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *nam
 static PyObject *
 settling_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
-    StandIn *made = (StandIn *)self;
+    Wrapper *made = (Wrapper *)self;
     Service *service = (Service *)made->other;
     Marks *marks = PyVectorcall_NARGS(nargsf) == 2 && is_marks(args[0]) ? (Marks *)args[0] : NULL;
     PyObject *scope = marks == NULL ? NULL : optional_attr(args[1], scope_name);
@@ -190,7 +190,7 @@ note_read(Service *service, PyObject *touches, int64_t start, int64_t end)
 static PyObject *
 received_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
-    StandIn *made = (StandIn *)self;
+    Wrapper *made = (Wrapper *)self;
     Service *service = (Service *)made->other;
     bool plain = names == NULL && PyVectorcall_NARGS(nargsf) == 2 && service->server &&
                  ending_is_armed(service->ending);
@@ -212,7 +212,7 @@ received_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *na
 static PyObject *
 sending_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
-    StandIn *made = (StandIn *)self;
+    Wrapper *made = (Wrapper *)self;
     Marks *marks = current_marks(made->variable);
     if (marks != NULL && PyVectorcall_NARGS(nargsf) == 2 && PyDict_Check(args[1]) &&
         !is_true(args[0], started_name)) {
@@ -252,7 +252,7 @@ native_sending(PyObject *Py_UNUSED(module), PyObject *args)
     if (!PyArg_ParseTuple(args, "OOL", &variable, &wrapped, &owner)) {
         return NULL;
     }
-    StandIn *made = (StandIn *)stand_in_new(sending_call, wrapped);
+    Wrapper *made = (Wrapper *)wrapper_new(sending_call, wrapped);
     if (made != NULL) {
         made->variable = Py_NewRef(variable);
         made->number = owner;

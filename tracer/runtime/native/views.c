@@ -22,7 +22,7 @@ tell_error(PyObject *failed)
 static PyObject *
 view_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
-    StandIn *view = (StandIn *)self;
+    Wrapper *view = (Wrapper *)self;
     Marks *marks = current_marks(view->variable);
     if (marks == NULL) {
         return PyObject_Vectorcall(view->wrapped, args, nargsf, names);
@@ -58,7 +58,7 @@ note_route(Marks *marks, PyObject *match, PyObject *numbers)
 static PyObject *
 resolving_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
-    StandIn *resolving = (StandIn *)self;
+    Wrapper *resolving = (Wrapper *)self;
     Marks *marks = current_marks(resolving->variable);
     if (marks == NULL) {
         return PyObject_Vectorcall(resolving->wrapped, args, nargsf, names);
@@ -74,11 +74,11 @@ resolving_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *n
     return match;
 }
 
-/* What Django calls as the view: the stand-in for it, where there is one already. */
+/* What Django calls as the view: the wrapper for it, where there is one already. */
 static PyObject *
 chosen_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
-    StandIn *chosen = (StandIn *)self;
+    Wrapper *chosen = (Wrapper *)self;
     PyObject *callback = PyObject_Vectorcall(chosen->wrapped, args, nargsf, names);
     Marks *marks = callback == NULL ? NULL : current_marks(chosen->variable);
     if (marks == NULL) {
@@ -103,7 +103,7 @@ chosen_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *name
 static PyObject *
 before_handler_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
-    StandIn *before = (StandIn *)self;
+    Wrapper *before = (Wrapper *)self;
     Marks *marks = current_marks(before->variable);
     if (marks == NULL) {
         return PyObject_Vectorcall(before->wrapped, args, nargsf, names);
@@ -125,7 +125,7 @@ before_handler_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObje
 static PyObject *
 after_handler_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
-    StandIn *after = (StandIn *)self;
+    Wrapper *after = (Wrapper *)self;
     Marks *marks = current_marks(after->variable);
     if (marks == NULL) {
         return PyObject_Vectorcall(after->wrapped, args, nargsf, names);
@@ -150,7 +150,7 @@ after_handler_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObjec
     return result;
 }
 
-/* A stand-in with all that these have: (variable, wrapped, number, limit, other, recorder). */
+/* A wrapper with all that these have: (variable, wrapped, number, limit, other, recorder). */
 static PyObject *
 stand_in_with(vectorcallfunc call, PyObject *args)
 {
@@ -160,7 +160,7 @@ stand_in_with(vectorcallfunc call, PyObject *args)
                           &recorder)) {
         return NULL;
     }
-    StandIn *made = (StandIn *)stand_in_new(call, wrapped);
+    Wrapper *made = (Wrapper *)wrapper_new(call, wrapped);
     if (made != NULL) {
         made->variable = Py_NewRef(variable);
         made->number = number;
@@ -181,7 +181,7 @@ native_view(PyObject *Py_UNUSED(module), PyObject *args)
 static PyObject *
 with_dictionary(PyObject *made)
 {
-    if (made != NULL && !PyDict_Check(((StandIn *)made)->other)) {
+    if (made != NULL && !PyDict_Check(((Wrapper *)made)->other)) {
         Py_DECREF(made);
         PyErr_SetString(PyExc_TypeError, "not a dictionary");
         return NULL;

@@ -8,7 +8,7 @@ from tracer.model.clock import now
 from tracer.model.stackframes import EXACT, SAMPLED, SOURCES, encode
 from tracer.model.traceparent import HEADERS
 from tracer.runtime.stacks.capture import Capture
-from tracer.runtime.stacks.sources import TakenError, call_cost_ns, has_sampler, source_of
+from tracer.runtime.stacks.sources import ProfilerTakenError, call_cost_ns, has_sampler, source_of
 from tracer.settings.flame import HEADER
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Arming:
         try:
             source = source_of(capture)
             source.start()
-        except TakenError as error:
+        except ProfilerTakenError as error:
             if not error.by_us:
                 self._say(str(error))
             return

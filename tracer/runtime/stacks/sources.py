@@ -28,7 +28,7 @@ _ours: set[int] = set()
 """Threads whose profile function is ours, also that of a request that is over."""
 
 
-class TakenError(Exception):
+class ProfilerTakenError(Exception):
     """Somebody else profiles here, or what is needed isn't there; `by_us` for a moment only."""
 
     def __init__(self, message: str, *, by_us: bool = False) -> None:
@@ -54,7 +54,7 @@ class Profiled:
     """By a profile function on each thread the request enters: one of ours, or pyinstrument's."""
 
     def __init__(self, capture: Capture) -> None:
-        """Prepare; raise `TakenError` where there is no sampler."""
+        """Prepare; raise `ProfilerTakenError` where there is no sampler."""
         self._capture = capture
         self._take = capture.exact
         self._set: Callable[[Callable[..., Any]], None] = sys.setprofile
@@ -64,11 +64,11 @@ class Profiled:
             self._set = _sampler(capture)
 
     def start(self) -> None:
-        """Begin here and on new threads; raise `TakenError` where another profiler is."""
+        """Begin here and on new threads; raise `ProfilerTakenError` where another profiler is."""
         for_new = threading.getprofile()
         if sys.getprofile() is not None or for_new is not None:
             by_us = ident() in _ours or isinstance(getattr(for_new, "__self__", None), Profiled)
-            raise TakenError("another profiler is at work", by_us=by_us)
+            raise ProfilerTakenError("another profiler is at work", by_us=by_us)
         threading.setprofile(self._first_event)
         self._install()
 
@@ -131,11 +131,11 @@ class Monitored:
         self._tool: int | None = None
 
     def start(self) -> None:
-        """Take a tool's place; raise `TakenError` where all are taken."""
+        """Take a tool's place; raise `ProfilerTakenError` where all are taken."""
         monitoring: Any = sys.monitoring  # type: ignore[attr-defined,unused-ignore]
         free = [tool for tool in _TOOLS if monitoring.get_tool(tool) is None]
         if not free:
-            raise TakenError("all of sys.monitoring's tools are in use")
+            raise ProfilerTakenError("all of sys.monitoring's tools are in use")
         tool = self._tool = free[0]
         monitoring.use_tool_id(tool, "tracer")
         names = monitoring.events
@@ -195,7 +195,7 @@ def has_sampler() -> bool:
     """Say whether pyinstrument's sampler can be imported."""
     try:
         _sampler(None)
-    except TakenError:
+    except ProfilerTakenError:
         return False
     return True
 
@@ -208,7 +208,7 @@ def call_cost_ns(kind: type[Source]) -> int:
     source = kind(capture)  # type: ignore[call-arg]
     try:
         source.start()
-    except TakenError:
+    except ProfilerTakenError:
         return 0
     try:
         profiled = _time_calls()
@@ -236,7 +236,7 @@ def _sampler(capture: Capture | None) -> Callable[[Callable[..., Any]], None]:
     try:
         from pyinstrument.low_level.stat_profile import setstatprofile  # noqa: PLC0415
     except ImportError as error:
-        raise TakenError("pyinstrument is not installed") from error
+        raise ProfilerTakenError("pyinstrument is not installed") from error
     interval_s = capture.interval_ns / 1e9 if capture is not None else 0.0
     return functools.partial(_set_sampler, setstatprofile, interval_s)
 

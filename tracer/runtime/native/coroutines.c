@@ -334,7 +334,7 @@ with_marks(PyObject *call, Marks *marks, int64_t begin, int64_t end, int64_t num
         Py_XDECREF(marks);
         return call;
     }
-    if (is_awaited_at_once()) {
+    if (is_awaited_directly()) {
         marks_now(marks, begin, number);
         return in_scope(call, marks, end, number);
     }
@@ -369,7 +369,7 @@ call_later(Awaited *awaited, PyObject *wrapped, PyObject *const *args, Py_ssize_
 static PyObject *
 waits_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
-    StandIn *scope = (StandIn *)self;
+    Wrapper *scope = (Wrapper *)self;
     Marks *marks = current_marks(scope->variable);
     if (marks == NULL && scope->other != NULL) {
         return PyObject_Vectorcall(scope->other, args, nargsf, names);
@@ -378,7 +378,7 @@ waits_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names
         PyObject *call = PyObject_Vectorcall(scope->wrapped, args, nargsf, names);
         return with_marks(call, marks, ENTER, EXIT, scope->number);
     }
-    if (is_awaited_at_once()) {
+    if (is_awaited_directly()) {
         marks_now(marks, ENTER, scope->number);
         PyObject *call = PyObject_Vectorcall(scope->wrapped, args, nargsf, names);
         return in_scope(call, marks, EXIT, scope->number);
@@ -403,7 +403,7 @@ native_waits(PyObject *Py_UNUSED(module), PyObject *args)
     if (!PyArg_ParseTuple(args, "OOLp|O", &variable, &wrapped, &owner, &makes, &otherwise)) {
         return NULL;
     }
-    StandIn *scope = (StandIn *)stand_in_new(waits_call, wrapped);
+    Wrapper *scope = (Wrapper *)wrapper_new(waits_call, wrapped);
     if (scope != NULL) {
         scope->variable = Py_NewRef(variable);
         scope->number = owner;
@@ -417,7 +417,7 @@ native_waits(PyObject *Py_UNUSED(module), PyObject *args)
 static PyObject *
 noting_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
-    StandIn *noting = (StandIn *)self;
+    Wrapper *noting = (Wrapper *)self;
     Marks *marks = current_marks(noting->variable);
     PyObject *call = PyObject_Vectorcall(noting->wrapped, args, nargsf, names);
     if (marks == NULL) {
@@ -444,11 +444,11 @@ noting_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *name
 PyObject *
 native_noting(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    return native_stand_in(noting_call, args);
+    return native_wrapper(noting_call, args);
 }
 
 bool
-awaited_prepare(void)
+coroutines_prepare(void)
 {
     throw_word = PyUnicode_InternFromString("throw");
     close_word = PyUnicode_InternFromString("close");

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 from tracer.analysis.attribution.request import Request
 from tracer.analysis.attribution.worker import Worker
-from tracer.analysis.metrics.answers import Answers
+from tracer.analysis.metrics.durations import Answers
+from tracer.analysis.metrics.instruments import LAYER, REQUEST, Bounds, measured
 from tracer.analysis.metrics.labels import OTHER, OVERFLOW, Names
-from tracer.analysis.metrics.metrics import LAYER, REQUEST, Bounds, measured
 from tracer.analysis.shapes.fold import Row
 from tracer.analysis.statistics.tally import Tallies
 from tracer.model.layers import LAYERS

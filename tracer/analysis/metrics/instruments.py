@@ -11,14 +11,14 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tracer.analysis.metrics.answers import group_labels
+from tracer.analysis.metrics.durations import group_labels
 from tracer.analysis.statistics.exponential import Exponential, exponential
 from tracer.model.layers import HOP_PHASES, LAYERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from tracer.analysis.metrics.answers import Answers, Example
+    from tracer.analysis.metrics.durations import Answers, Example
     from tracer.analysis.metrics.labels import Labels, Names
     from tracer.analysis.statistics.tally import Key, Tally
 
@@ -68,7 +68,7 @@ SITE_TIME: Final = Instrument(
     "What hand-offs owned of requests, by site and phase.",
     spreads=False,
 )
-CULPRIT_TIME: Final = Instrument(
+BLOCKER_TIME: Final = Instrument(
     "tracer.event_loop.time", "s", "What requests waited for their loop, by culprit.", spreads=False
 )
 THREADS: Final = Instrument(
@@ -93,7 +93,7 @@ DROPPED: Final = Instrument(
     spreads=False,
 )
 INSTRUMENTS: Final = (
-    REQUEST, LAYER, HANDOFFS, WAKE, QUEUE, LAG, SITE_COUNT, SITE_TIME, CULPRIT_TIME, THREADS,
+    REQUEST, LAYER, HANDOFFS, WAKE, QUEUE, LAG, SITE_COUNT, SITE_TIME, BLOCKER_TIME, THREADS,
     SEEN, RECORDED, DROPPED,
 )  # fmt: skip
 
@@ -112,7 +112,7 @@ class Bounds(NamedTuple):
 
     routes: Names
     sites: Names
-    culprits: Names
+    blockers: Names
 
 
 def measured(
@@ -169,7 +169,7 @@ def _add_server(
     hops: dict[Labels, float] = defaultdict(float)
     spent: dict[Instrument, dict[Labels, float]] = {
         SITE_TIME: defaultdict(float),
-        CULPRIT_TIME: defaultdict(float),
+        BLOCKER_TIME: defaultdict(float),
     }
     for one, weight in members:
         for site, seen in one.sites.items():
@@ -183,8 +183,8 @@ def _add_server(
                 phase = _said("tracer.handoff.phase", owner.phase)
                 spent[SITE_TIME][*name, *phase] += ns * weight
             elif owner.layer == "event_loop":
-                culprit = _said("tracer.event_loop.culprit", bounds.culprits(owner.detail))
-                spent[CULPRIT_TIME][culprit] += ns * weight
+                blocker = _said("tracer.event_loop.culprit", bounds.blockers(owner.detail))
+                spent[BLOCKER_TIME][blocker] += ns * weight
     found[SITE_COUNT] += [Series((*labels, *more), round(n)) for more, n in hops.items()]
     for instrument, by_name in spent.items():
         found[instrument] += [

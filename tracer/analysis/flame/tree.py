@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from tracer.analysis.flame.flame import Path, Piece, Step
+    from tracer.analysis.flame.pieces import Path, Piece, Step
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tracer.analysis.attribution.worker import Worker
     from tracer.analysis.shapes.batch import Batch, Shapes
     from tracer.analysis.spans.span_shape import SpanShape
-    from tracer.model.nametable import Place
+    from tracer.model.nametable import CodeLocation
 
     Ints = NDArray[np.int64]
 
@@ -27,7 +27,7 @@ _MOST: Final = 4096
 class Placed:
     """Where the code of each of a shape's spans stands: one of the same content is the same."""
 
-    places: tuple[Place | None, ...] = ()
+    places: tuple[CodeLocation | None, ...] = ()
 
 
 UNPLACED: Final = Placed()
@@ -39,7 +39,7 @@ class Whereabouts:
     def __init__(self) -> None:
         """Know nothing yet."""
         self._workers: dict[int, tuple[Worker, dict[SpanShape, Placed]]] = {}
-        self._same: dict[tuple[Place | None, ...], Placed] = {}
+        self._same: dict[tuple[CodeLocation | None, ...], Placed] = {}
 
     def of(self, number: int, worker: Worker, shape: SpanShape) -> Placed:
         """Return where the spans' code stands in a worker."""

@@ -1,4 +1,4 @@
-"""The accelerator's stand-ins as objects: where they lie, what they say, how they go."""
+"""The accelerator's wrappers as objects: where they lie, what they say, how they go."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from tracer.model.native import native
 from tracer.model.timeline import Timeline
 from tracer.runtime.call_sites import NAME_ATTRIBUTE
-from tracer.runtime.scopes import standing_in
+from tracer.runtime.scopes import finish_wrapper
 
 pytestmark = pytest.mark.skipif(native is None, reason="no accelerator")
 LINE = 64
@@ -25,12 +25,12 @@ def original(one: int, *, two: str = "") -> str:
     return f"{one}{two}"
 
 
-def stand_in(wrapped=original):
-    return standing_in(native.scope(contextvars.ContextVar("none"), wrapped, 1), wrapped)
+def make_wrapper(wrapped=original):
+    return finish_wrapper(native.scope(contextvars.ContextVar("none"), wrapped, 1), wrapped)
 
 
 def test_each_begins_a_line_of_the_cache_and_they_lie_side_by_side():
-    made = [stand_in() for _ in range(MANY)]
+    made = [make_wrapper() for _ in range(MANY)]
     assert all(id(one) % LINE == 0 for one in made)
     pages = {id(one) // 4096 for one in made}
     size = made[0].__sizeof__()
@@ -39,14 +39,14 @@ def test_each_begins_a_line_of_the_cache_and_they_lie_side_by_side():
 
 
 def test_the_place_of_one_that_is_gone_is_the_next_ones():
-    one = stand_in()
+    one = make_wrapper()
     place = id(one)
     del one
-    assert id(stand_in()) == place
+    assert id(make_wrapper()) == place
 
 
 def test_one_that_holds_itself_is_found_by_the_garbage_collector():
-    one = stand_in()
+    one = make_wrapper()
     one.itself = one
     gone = weakref.ref(one)
     assert gc.is_tracked(one)
@@ -56,7 +56,7 @@ def test_one_that_holds_itself_is_found_by_the_garbage_collector():
 
 
 def test_it_says_of_itself_what_its_function_says():
-    made = stand_in()
+    made = make_wrapper()
     for name in ("__name__", "__qualname__", "__module__", "__doc__", "__defaults__"):
         assert getattr(made, name) == getattr(original, name)
         assert getattr(made, name) is getattr(made, name)
@@ -66,7 +66,7 @@ def test_it_says_of_itself_what_its_function_says():
 
 
 def test_what_it_is_given_is_its_own():
-    made = stand_in()
+    made = make_wrapper()
     made.__name__ = "another"
     made.__wrapped__ = len
     made.colour = "red"
@@ -79,7 +79,7 @@ def test_what_it_is_given_is_its_own():
 
 
 def test_that_it_stands_in_can_be_taken_back():
-    made = stand_in()
+    made = make_wrapper()
     del made.__wrapped__
     assert not hasattr(made, "__wrapped__")
     with pytest.raises(AttributeError):
@@ -92,17 +92,17 @@ def test_a_function_that_wraps_another_is_what_its_stand_in_wraps():
         return original(*args, **kwargs)
 
     outer.colour = "red"
-    made = stand_in(outer)
+    made = make_wrapper(outer)
     assert made.__wrapped__ is outer
     assert inspect.unwrap(made) is original
     assert vars(made) == {"colour": "red"}
 
 
 def test_the_name_of_a_site_is_given_taken_and_found_through_others():
-    made = stand_in()
+    made = make_wrapper()
     assert not hasattr(made, NAME_ATTRIBUTE)
     setattr(made, NAME_ATTRIBUTE, "Middleware.phase")
-    outer = stand_in(made)
+    outer = make_wrapper(made)
     assert getattr(made, NAME_ATTRIBUTE) == getattr(outer, NAME_ATTRIBUTE) == "Middleware.phase"
     assert NAME_ATTRIBUTE not in vars(made)
     delattr(made, NAME_ATTRIBUTE)
@@ -111,7 +111,7 @@ def test_the_name_of_a_site_is_given_taken_and_found_through_others():
 
 def test_what_inspect_and_django_ask_for_is_answered_as_they_take_it():
     """Both give the value that they take where there is none; a real one is a function's own."""
-    made = stand_in()
+    made = make_wrapper()
     assert not inspect.iscoroutinefunction(made)
     assert made._is_coroutine_marker is None
     assert made._mask_wrapped is True
@@ -120,12 +120,12 @@ def test_what_inspect_and_django_ask_for_is_answered_as_they_take_it():
         """Hide nothing."""
 
     masked._mask_wrapped = False
-    assert stand_in(masked)._mask_wrapped is False
+    assert make_wrapper(masked)._mask_wrapped is False
 
 
 def test_an_attribute_that_nobody_has_is_missed_as_on_the_function():
     with pytest.raises(AttributeError, match="'function' object has no attribute 'colour'"):
-        _ = stand_in().colour
+        _ = make_wrapper().colour
 
 
 def test_a_timeline_of_any_kind_is_one():

@@ -48,7 +48,7 @@ class Seen:
 
 
 @dataclass(slots=True)
-class Lately:
+class WindowStats:
     """Requests of one route, or of all, over `seconds`; counts are weighted."""
 
     route: str | None
@@ -72,7 +72,7 @@ class Lately:
         for layer, seen in self.layers.items():
             seen.add(entry["layers"][layer], weight)
 
-    def merge(self, other: Lately) -> None:
+    def merge(self, other: WindowStats) -> None:
         """Add another route's."""
         for name in _COUNTED:
             setattr(self, name, getattr(self, name) + getattr(other, name))
@@ -94,7 +94,7 @@ class Lately:
         return self.layers[layer].sum_ns / self.latency.sum_ns if self.latency.sum_ns else 0.0
 
 
-def lately(now: Mapping[str, Any], before: Mapping[str, Any] | None) -> list[Lately]:
+def window_stats(now: Mapping[str, Any], before: Mapping[str, Any] | None) -> list[WindowStats]:
     """Return what each route had since `before`, since the recording began without it.
 
     A recording that was ended and followed by another began anew; so did its counts.
@@ -114,9 +114,9 @@ def lately(now: Mapping[str, Any], before: Mapping[str, Any] | None) -> list[Lat
     ]
 
 
-def together(routes: Iterable[Lately], seconds: float) -> Lately:
+def together(routes: Iterable[WindowStats], seconds: float) -> WindowStats:
     """Return all routes as one."""
-    whole = Lately(None, seconds)
+    whole = WindowStats(None, seconds)
     for one in routes:
         whole.merge(one)
     return whole
@@ -124,8 +124,8 @@ def together(routes: Iterable[Lately], seconds: float) -> Lately:
 
 def _route(
     route: str | None, seconds: float, entries: Iterable[tuple[Mapping[str, Any], int]]
-) -> Lately:
-    found = Lately(route, seconds)
+) -> WindowStats:
+    found = WindowStats(route, seconds)
     for entry, sign in entries:
         found.add(entry, sign)
     return found

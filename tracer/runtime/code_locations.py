@@ -8,10 +8,10 @@ import sys
 from types import FunctionType
 from typing import Any
 
-from tracer.model.nametable import Place
+from tracer.model.nametable import CodeLocation
 
 
-def place_of(code: Any) -> Place | None:
+def location_of(code: Any) -> CodeLocation | None:
     """Return file and line of a function or class, or of what an instance is one of.
 
     Wrappers that say what they wrap are looked through. None for what isn't Python's.
@@ -22,7 +22,7 @@ def place_of(code: Any) -> Place | None:
         return None
 
 
-def _place(code: Any) -> Place | None:
+def _place(code: Any) -> CodeLocation | None:
     while isinstance(code, functools.partial):
         code = code.func
     code = inspect.unwrap(getattr(code, "__func__", code))
@@ -33,8 +33,8 @@ def _place(code: Any) -> Place | None:
     return None if file is None else _known(file, _line(kind, file))
 
 
-def _known(file: str, line: int | None) -> Place | None:
-    return None if file.startswith("<") else Place(file, line)
+def _known(file: str, line: int | None) -> CodeLocation | None:
+    return None if file.startswith("<") else CodeLocation(file, line)
 
 
 def _line(kind: type, file: str) -> int | None:

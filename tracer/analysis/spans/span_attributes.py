@@ -9,7 +9,7 @@ from tracer.model.wording import asked_by, ran_there, short
 if TYPE_CHECKING:
     from tracer.analysis.spans.branch import Branch, Crossing
     from tracer.model.layers import Owner
-    from tracer.model.nametable import Place
+    from tracer.model.nametable import CodeLocation
 
 Value = str | int | float | bool | tuple[str, ...]
 
@@ -96,7 +96,7 @@ def _function(code: str) -> str:
     return asked_by(code).replace(":", ".")
 
 
-def place_attributes(place: Place | None) -> tuple[tuple[str, Value], ...]:
+def location_attributes(place: CodeLocation | None) -> tuple[tuple[str, Value], ...]:
     """Return where code stands, as far as it is known."""
     if place is None:
         return ()

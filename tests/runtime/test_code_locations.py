@@ -7,7 +7,7 @@ from dataclasses import make_dataclass
 
 import pytest
 
-from tracer.runtime.places import place_of
+from tracer.runtime.code_locations import location_of
 
 HERE = __file__
 
@@ -49,13 +49,13 @@ def line_of(thing):
     ],
 )
 def test_functions_are_found_through_what_wraps_them(code, line):
-    assert place_of(code) == (HERE, line)
+    assert location_of(code) == (HERE, line)
 
 
 def test_a_class_is_where_python_keeps_its_line_or_else_where_its_code_begins():
     line = line_of(Plain if sys.version_info >= (3, 13) else Plain.method)
-    assert place_of(Plain) == place_of(Plain()) == (HERE, line)
-    assert place_of(Empty) == (HERE, line_of(Empty) if sys.version_info >= (3, 13) else None)
+    assert location_of(Plain) == location_of(Plain()) == (HERE, line)
+    assert location_of(Empty) == (HERE, line_of(Empty) if sys.version_info >= (3, 13) else None)
 
 
 class Odd:
@@ -69,4 +69,4 @@ MADE = make_dataclass("Made", ["a"])
 
 @pytest.mark.parametrize("code", [len, 3, functools.partial(len), MADE.__init__, Odd()])
 def test_what_has_no_file_is_nowhere(code):
-    assert place_of(code) is None
+    assert location_of(code) is None

@@ -4,13 +4,13 @@ PyObject *name_attribute;
 static PyObject *class_name, *wrapped_name, *marker_name, *mask_name;
 static PyObject *known_names[KNOWN];
 
-/* What stands in for a function of somebody else's: called, bound, named and copied as that
+/* What wraps a function of somebody else's: called, bound, named and copied as that
    function is. It is none itself, so it never shows in a traceback. */
 
 PyObject *
-stand_in_new(vectorcallfunc call, PyObject *wrapped)
+wrapper_new(vectorcallfunc call, PyObject *wrapped)
 {
-    StandIn *made = (StandIn *)StandIn_Type.tp_alloc(&StandIn_Type, 0);
+    Wrapper *made = (Wrapper *)Wrapper_Type.tp_alloc(&Wrapper_Type, 0);
     if (made != NULL) {
         made->call = call;
         made->wrapped = Py_NewRef(wrapped);
@@ -23,7 +23,7 @@ stand_in_new(vectorcallfunc call, PyObject *wrapped)
 static PyObject *
 scope_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
-    StandIn *scope = (StandIn *)self;
+    Wrapper *scope = (Wrapper *)self;
     Marks *marks = scope->timeline != NULL ? (Marks *)Py_NewRef(scope->timeline)
                                            : current_marks(scope->variable);
     if (marks == NULL) {
@@ -41,7 +41,7 @@ scope_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names
 static PyObject *
 reading_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
-    StandIn *scope = (StandIn *)self;
+    Wrapper *scope = (Wrapper *)self;
     Marks *marks = current_marks(scope->variable);
     if (marks == NULL) {
         return PyObject_Vectorcall(scope->wrapped, args, nargsf, names);
@@ -59,7 +59,7 @@ reading_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *nam
 static PyObject *
 closing_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
-    StandIn *scope = (StandIn *)self;
+    Wrapper *scope = (Wrapper *)self;
     PyObject *result;
     Py_INCREF(self);
     if (PyMethod_Check(scope->wrapped) &&
@@ -74,7 +74,7 @@ closing_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *nam
 PyObject *
 scope_of_one(Marks *marks, PyObject *wrapped, int64_t owner)
 {
-    StandIn *scope = (StandIn *)stand_in_new(scope_call, wrapped);
+    Wrapper *scope = (Wrapper *)wrapper_new(scope_call, wrapped);
     if (scope != NULL) {
         scope->timeline = Py_NewRef(marks);
         scope->number = owner;
@@ -97,7 +97,7 @@ native_scope(PyObject *Py_UNUSED(module), PyObject *args)
     if (is_marks(variable)) {
         return scope_of_one((Marks *)variable, wrapped, owner);
     }
-    StandIn *scope = (StandIn *)stand_in_new(scope_call, wrapped);
+    Wrapper *scope = (Wrapper *)wrapper_new(scope_call, wrapped);
     if (scope != NULL) {
         scope->variable = Py_NewRef(variable);
         scope->number = owner;
@@ -114,7 +114,7 @@ native_reading(PyObject *Py_UNUSED(module), PyObject *args)
     if (!PyArg_ParseTuple(args, "OOLL", &variable, &wrapped, &owner, &before)) {
         return NULL;
     }
-    StandIn *scope = (StandIn *)stand_in_new(reading_call, wrapped);
+    Wrapper *scope = (Wrapper *)wrapper_new(reading_call, wrapped);
     if (scope != NULL) {
         scope->variable = Py_NewRef(variable);
         scope->number = owner;
@@ -127,7 +127,7 @@ native_reading(PyObject *Py_UNUSED(module), PyObject *args)
 static PyObject *
 answered_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
-    StandIn *made = (StandIn *)self;
+    Wrapper *made = (Wrapper *)self;
     Marks *marks = current_marks(made->variable);
     if (marks == NULL) {
         return PyObject_Vectorcall(made->wrapped, args, nargsf, names);
@@ -136,7 +136,7 @@ answered_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *na
     PyObject *response = PyObject_Vectorcall(made->wrapped, args, nargsf, names);
     marks_now(marks, EXIT, made->number);
     PyObject *close = response == NULL ? NULL : optional_attr(response, made->other);
-    StandIn *scope = close == NULL ? NULL : (StandIn *)scope_of_one(marks, close, made->limit);
+    Wrapper *scope = close == NULL ? NULL : (Wrapper *)scope_of_one(marks, close, made->limit);
     if (scope != NULL) {
         scope->call = closing_call;
         scope->other = Py_NewRef(made->other);
@@ -162,7 +162,7 @@ native_answered(PyObject *Py_UNUSED(module), PyObject *args)
     if (!PyArg_ParseTuple(args, "OOLLU", &variable, &wrapped, &owner, &closing, &name)) {
         return NULL;
     }
-    StandIn *made = (StandIn *)stand_in_new(answered_call, wrapped);
+    Wrapper *made = (Wrapper *)wrapper_new(answered_call, wrapped);
     if (made != NULL) {
         made->variable = Py_NewRef(variable);
         made->number = owner;
@@ -173,13 +173,13 @@ native_answered(PyObject *Py_UNUSED(module), PyObject *args)
 }
 
 PyObject *
-native_stand_in(vectorcallfunc call, PyObject *args)
+native_wrapper(vectorcallfunc call, PyObject *args)
 {
     PyObject *wrapped, *variable = NULL, *other = NULL;
     if (!PyArg_ParseTuple(args, "O|OO", &wrapped, &variable, &other)) {
         return NULL;
     }
-    StandIn *made = (StandIn *)stand_in_new(call, wrapped);
+    Wrapper *made = (Wrapper *)wrapper_new(call, wrapped);
     if (made != NULL) {
         made->variable = Py_XNewRef(variable);
         made->other = Py_XNewRef(other);
@@ -190,7 +190,7 @@ native_stand_in(vectorcallfunc call, PyObject *args)
 static int
 stand_in_traverse(PyObject *self, visitproc visit, void *arg)
 {
-    StandIn *made = (StandIn *)self;
+    Wrapper *made = (Wrapper *)self;
     Py_VISIT(made->wrapped);
     Py_VISIT(made->variable);
     Py_VISIT(made->timeline);
@@ -209,7 +209,7 @@ stand_in_traverse(PyObject *self, visitproc visit, void *arg)
 static int
 stand_in_clear(PyObject *self)
 {
-    StandIn *made = (StandIn *)self;
+    Wrapper *made = (Wrapper *)self;
     Py_CLEAR(made->wrapped);
     Py_CLEAR(made->variable);
     Py_CLEAR(made->timeline);
@@ -229,7 +229,7 @@ static void
 stand_in_dealloc(PyObject *self)
 {
     PyObject_GC_UnTrack(self);
-    if (((StandIn *)self)->weakrefs != NULL) {
+    if (((Wrapper *)self)->weakrefs != NULL) {
         PyObject_ClearWeakRefs(self);
     }
     (void)stand_in_clear(self);
@@ -248,7 +248,7 @@ stand_in_bind(PyObject *self, PyObject *instance, PyObject *Py_UNUSED(type))
 static PyObject *
 stand_in_repr(PyObject *self)
 {
-    return PyObject_Repr(((StandIn *)self)->wrapped);
+    return PyObject_Repr(((Wrapper *)self)->wrapped);
 }
 
 /* As of a function: a copy is the same, and a pickle is a name. */
@@ -267,13 +267,13 @@ static PyMethodDef stand_in_methods[] = {
 static PyObject *
 stand_in_class(PyObject *self, void *Py_UNUSED(unused))
 {
-    PyObject *wrapped = ((StandIn *)self)->wrapped;
+    PyObject *wrapped = ((Wrapper *)self)->wrapped;
     return Py_NewRef(wrapped == NULL ? (PyObject *)Py_TYPE(self) : (PyObject *)Py_TYPE(wrapped));
 }
 
 /* asgiref asks for a function's name, text and module in every hand-off: they stay what they were. */
 static PyObject *
-known_of_wrapped(StandIn *made, int place)
+known_of_wrapped(Wrapper *made, int place)
 {
     PyObject *found = made->known[place];
     if (found == NULL && (found = PyObject_GetAttr(made->wrapped, known_names[place])) != NULL) {
@@ -295,7 +295,7 @@ taken_instead(PyObject *name)
 static PyObject *
 stand_in_getattro(PyObject *self, PyObject *name)
 {
-    StandIn *made = (StandIn *)self;
+    Wrapper *made = (Wrapper *)self;
     if (name == class_name) {
         return stand_in_class(self, NULL);
     }
@@ -331,7 +331,7 @@ stand_in_getattro(PyObject *self, PyObject *name)
 }
 
 bool
-stand_in_prepare(void)
+wrapper_prepare(void)
 {
     static const char *const known[KNOWN] = {"__name__", "__qualname__", "__module__", "__doc__",
                                              "__type_params__"};
@@ -347,14 +347,14 @@ stand_in_prepare(void)
     mask_name = PyUnicode_InternFromString("_mask_wrapped");
     name_attribute = PyUnicode_InternFromString("_tracer_name");
     return name_attribute && class_name && wrapped_name && marker_name && mask_name &&
-           PyType_Ready(&StandIn_Type) == 0;
+           PyType_Ready(&Wrapper_Type) == 0;
 }
 
 /* The two attributes that most are given need no dictionary. */
 static int
 stand_in_setattro(PyObject *self, PyObject *name, PyObject *value)
 {
-    StandIn *made = (StandIn *)self;
+    Wrapper *made = (Wrapper *)self;
     if (name == name_attribute) {
         Py_XSETREF(made->name, Py_XNewRef(value));
         made->sites = made->log == NULL ? 0 : made->sites;
@@ -376,10 +376,10 @@ static PyGetSetDef stand_in_attributes[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 
-PyTypeObject StandIn_Type = {
+PyTypeObject Wrapper_Type = {
     PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "tracer.model._native.StandIn",
-    .tp_basicsize = sizeof(StandIn),
+    .tp_name = "tracer.model._native.Wrapper",
+    .tp_basicsize = sizeof(Wrapper),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL |
                 Py_TPFLAGS_METHOD_DESCRIPTOR | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .tp_alloc = slot_alloc,
@@ -388,13 +388,13 @@ PyTypeObject StandIn_Type = {
     .tp_traverse = stand_in_traverse,
     .tp_clear = stand_in_clear,
     .tp_call = PyVectorcall_Call,
-    .tp_vectorcall_offset = offsetof(StandIn, call),
+    .tp_vectorcall_offset = offsetof(Wrapper, call),
     .tp_descr_get = stand_in_bind,
     .tp_getattro = stand_in_getattro,
     .tp_setattro = stand_in_setattro,
     .tp_repr = stand_in_repr,
     .tp_methods = stand_in_methods,
     .tp_getset = stand_in_attributes,
-    .tp_dictoffset = offsetof(StandIn, dict),
-    .tp_weaklistoffset = offsetof(StandIn, weakrefs),
+    .tp_dictoffset = offsetof(Wrapper, dict),
+    .tp_weaklistoffset = offsetof(Wrapper, weakrefs),
 };

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from tests.support import timelines
 from tests.support.strategies import BUSY, GARBAGE, HEADS, PROGRAMS
-from tests.support.timelines import Story
-from tracer.analysis.attribution.attribution import attribute
+from tests.support.timelines import SymbolicTimeline
+from tracer.analysis.attribution.walk import attribute
 from tracer.analysis.shapes.batch import Batch
-from tracer.analysis.spans.drawer import Drawer
+from tracer.analysis.spans.span_builder import SpanBuilder
 from tracer.analysis.spans.spans import trace_of
 from tracer.model import timeline as t
 from tracer.model.frames import Busy
-from tracer.model.nametable import Endpoint, Place, endpoint_text, place_text
+from tracer.model.nametable import CodeLocation, Endpoint, endpoint_text, location_text
 
 thorough = settings(max_examples=40, deadline=None)
 NUMBER = 1
@@ -31,9 +31,9 @@ WORKER = replace(
         *(one.replace("detail of ", "detail.of.") for one in timelines.NAMES),
         "thread:asks → loop",
         endpoint_text(Endpoint("http", "127.0.0.1", 8000, "1.1")),
-        place_text("detail.of.view", Place("/site/views.py", 7)),
-        place_text("detail.of.middleware", Place("/site/middleware.py", None)),
-        place_text("thread:asks → loop", Place("/site/threads.py", 3)),
+        location_text("detail.of.view", CodeLocation("/site/views.py", 7)),
+        location_text("detail.of.middleware", CodeLocation("/site/middleware.py", None)),
+        location_text("thread:asks → loop", CodeLocation("/site/threads.py", 3)),
     ),
     description={"threads": {str(OS_THREAD + timelines.LOOP): "MainThread"}},
 )
@@ -57,7 +57,7 @@ def batch_of(several, busy):
 
 def compare(several, busy, level):
     """Assert that a batch gives what each timeline gives alone; return the drawing."""
-    drawer = Drawer(level)
+    drawer = SpanBuilder(level)
     drawing = drawer.draw(batch_of(several, busy), {NUMBER: WORKER})
     found = drawing.traces()
     assert len(found) == len(several)
@@ -95,7 +95,7 @@ def exactly(trace):
 
 
 def told(program, after, number=1, stretch=1):
-    story = Story()
+    story = SymbolicTimeline()
     story.tell(program, after)
     start = timelines.START_NS
     # Two hand-offs of one site, one in the other, are told apart by their order alone.
@@ -157,7 +157,9 @@ def test_spans_say_where_their_code_stands_and_which_thread_began_them():
     call = ((1, 2, 3), [("scope", "middleware", [("work", 4)])])
     hop = ("hop", (1, 2, 3, 4), [("work", 5)], False, call)
     program = [("scope", "view", [("work", 3), hop])]
-    (trace,) = Drawer("handoffs").draw(batch_of([told(program, [])], ()), {NUMBER: WORKER}).traces()
+    (trace,) = (
+        SpanBuilder("handoffs").draw(batch_of([told(program, [])], ()), {NUMBER: WORKER}).traces()
+    )
     root, *below = trace.spans
     loop = {"thread.id": timelines.LOOP, "thread.name": "MainThread"}
     assert root.attributes.items() >= loop.items()
@@ -204,14 +206,14 @@ def test_of_many_that_had_the_loop_the_longest_are_told_and_the_sum_is_that_of_a
     shown = {}
     for level in ("layers", "handoffs", "all"):
         compare([(head, marks)], busy, level)
-        (one,) = Drawer(level).draw(batch_of([(head, marks)], busy), {NUMBER: WORKER}).traces()
+        (one,) = SpanBuilder(level).draw(batch_of([(head, marks)], busy), {NUMBER: WORKER}).traces()
         root, *below = one.spans
         whole = root.attributes["tracer.layer.event_loop.duration_ns"]
-        culprit = ("event_loop", "shop.views.detail")
+        blocker = ("event_loop", "shop.views.detail")
         shown[level] = sorted(
             span.end_ns - span.start_ns
             for span in below
-            if tuple(map(span.attributes.get, ("tracer.layer", "tracer.detail"))) == culprit
+            if tuple(map(span.attributes.get, ("tracer.layer", "tracer.detail"))) == blocker
         )
         parts = sum(
             span.attributes.get("tracer.self.event_loop.duration_ns", 0)

@@ -15,9 +15,9 @@ typedef struct {
     PyCodeObject *code;
     int at;
     bool awaited;
-} Place;
+} CodeLocation;
 
-static Place places[PLACES];
+static CodeLocation places[PLACES];
 
 static int
 get_awaitable(void)
@@ -57,17 +57,17 @@ awaits_next(PyCodeObject *code, int at)
 }
 
 static bool
-is_of(const Place *place, PyObject *code, int at)
+is_of(const CodeLocation *place, PyObject *code, int at)
 {
     return (PyObject *)place->code == code && place->at == at;
 }
 
 /* Each call may be at either of two places: the one that was found out about last is at the first. */
-static Place *
-place_of(PyObject *code, int at)
+static CodeLocation *
+location_of(PyObject *code, int at)
 {
     size_t first = (((uintptr_t)code >> 4) + (uintptr_t)at) % PLACES;
-    Place *place = &places[first], *beside = &places[first ^ 1];
+    CodeLocation *place = &places[first], *beside = &places[first ^ 1];
     if (is_of(place, code, at)) {
         return place;
     }
@@ -75,7 +75,7 @@ place_of(PyObject *code, int at)
         bool awaited = awaits_next((PyCodeObject *)code, at);
         PyCodeObject *forgotten = beside->code;
         *beside = *place;
-        *place = (Place){(PyCodeObject *)Py_NewRef(code), at, awaited};
+        *place = (CodeLocation){(PyCodeObject *)Py_NewRef(code), at, awaited};
         Py_XDECREF(forgotten);
         return place;
     }
@@ -83,12 +83,12 @@ place_of(PyObject *code, int at)
 }
 
 bool
-is_awaited_at_once(void)
+is_awaited_directly(void)
 {
     struct _PyInterpreterFrame *frame = calling_frame();
     PyObject *code = frame == NULL ? NULL : PyUnstable_InterpreterFrame_GetCode(frame);
     bool known = code != NULL && PyCode_Check(code);
-    bool awaited = known && place_of(code, PyUnstable_InterpreterFrame_GetLasti(frame))->awaited;
+    bool awaited = known && location_of(code, PyUnstable_InterpreterFrame_GetLasti(frame))->awaited;
     Py_XDECREF(code);
     return awaited;
 }
@@ -96,7 +96,7 @@ is_awaited_at_once(void)
 #else
 
 bool
-is_awaited_at_once(void)
+is_awaited_directly(void)
 {
     return false;
 }
@@ -168,7 +168,7 @@ ends_with(PyObject *coroutine, Marks *marks, int64_t end, int64_t number)
 }
 
 bool
-atonce_prepare(void)
+direct_await_prepare(void)
 {
     return PyType_Ready(&Ends_Type) == 0;
 }

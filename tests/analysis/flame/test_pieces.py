@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.flame.pictures import LOOP, POOL, US, compared, many, one, request, stacks
-from tracer.analysis.flame.flame import is_thin, pieces_of
-from tracer.analysis.flame.flame_tree import events, fold, spans, tree
-from tracer.analysis.flame.picture import difference, of_request
+from tracer.analysis.flame.flame_graph import difference, of_request
+from tracer.analysis.flame.pieces import is_thin, pieces_of
+from tracer.analysis.flame.tree import events, fold, spans, tree
 from tracer.model.stackframes import SAMPLED, Stretch
 
 

@@ -42,12 +42,12 @@ is_hop(PyObject *partial_type, Py_ssize_t func_at, PyObject *function)
 PyObject *
 executed_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
-    StandIn *run = (StandIn *)self;
+    Wrapper *run = (Wrapper *)self;
     Marks *marks = current_marks(run->variable);
     int64_t hop = -1;
     if (marks != NULL && names == NULL && PyVectorcall_NARGS(nargsf) == 3 &&
         is_hop(PyTuple_GET_ITEM(run->other, 0), (Py_ssize_t)run->number, args[2]) &&
-        has_apart(args[0], PyTuple_GET_ITEM(run->other, 1))) {
+        has_weak_attribute(args[0], PyTuple_GET_ITEM(run->other, 1))) {
         hop = ++marks->ids;
     }
     if (hop < 0) {
@@ -87,7 +87,7 @@ native_executed(PyObject *Py_UNUSED(module), PyObject *args)
         PyErr_SetString(PyExc_TypeError, "a partial of another shape");
         return NULL;
     }
-    StandIn *made = (StandIn *)stand_in_new(executed_call, wrapped);
+    Wrapper *made = (Wrapper *)wrapper_new(executed_call, wrapped);
     if (made != NULL) {
         made->variable = Py_NewRef(variable);
         made->other = Py_NewRef(other);
@@ -119,7 +119,7 @@ site_number(PyObject *other, PyObject *instance)
 static PyObject *
 asked_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
-    StandIn *ask = (StandIn *)self;
+    Wrapper *ask = (Wrapper *)self;
     Marks *marks = PyVectorcall_NARGS(nargsf) ? current_marks(ask->variable) : NULL;
     int64_t site = marks == NULL ? 0 : site_number(ask->other, args[0]);
     PyObject *call = PyObject_Vectorcall(ask->wrapped, args, nargsf, names);
@@ -139,7 +139,7 @@ native_asked(PyObject *Py_UNUSED(module), PyObject *args)
         PyErr_SetString(PyExc_TypeError, "not (known, ours, ask)");
         return NULL;
     }
-    StandIn *made = (StandIn *)stand_in_new(asked_call, wrapped);
+    Wrapper *made = (Wrapper *)wrapper_new(asked_call, wrapped);
     if (made != NULL) {
         made->variable = Py_NewRef(variable);
         made->other = Py_NewRef(other);
@@ -148,7 +148,7 @@ native_asked(PyObject *Py_UNUSED(module), PyObject *args)
 }
 
 bool
-asks_prepare(void)
+submit_prepare(void)
 {
     func_name = PyUnicode_InternFromString("func");
     name_name = PyUnicode_InternFromString("__name__");

@@ -24,7 +24,7 @@ class Found(NamedTuple):
     stretch: Ints
     low: Ints
     high: Ints
-    culprit: Ints
+    blocker: Ints
 
 
 def near(busy: Ints, start_ns: int, end_ns: int) -> Ints:
@@ -38,7 +38,7 @@ class Log:
     """The occupancy of some workers, by worker and thread, in order of end."""
 
     def __init__(self, busy: Mapping[int, Ints], names: Mapping[int, Ints]) -> None:
-        """Take each worker's entries, with the culprits' numbers of them."""
+        """Take each worker's entries, with the blockers' numbers of them."""
         self._groups: dict[tuple[int, int], int] = {}
         parts: list[Ints] = []
         for worker, entries in busy.items():

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from tracer.analysis.shapes.plan import Book
+    from tracer.analysis.shapes.plan import InternTable
     from tracer.analysis.statistics.spread import Spread
     from tracer.analysis.statistics.tally import Key, Tallies, Tally
 
@@ -60,22 +60,24 @@ class Collected(NamedTuple):
     within: bool
 
 
-class Told:
+class BatchResult:
     """What many requests took: row `n` of each array is the n-th of those told of."""
 
     def __init__(self, count: int, latency: Ints, after: Ints) -> None:
         """Begin with what needs no segment."""
         self.count = count
         self.latency, self.after = latency, after
-        self.odd = np.zeros(count, bool)
+        self.needs_fallback = np.zeros(count, bool)
         self.collected: list[Collected] = []
         self.layers: Ints = np.zeros((count, _LAYERS), np.int64)
         self.queried = np.zeros(count, bool)
         self.segments: Stretches
         self.hops: Hops
 
-    def add_to(self, tallies: Tallies, members: Mapping[Key, Sequence[int]], book: Book) -> None:
-        """Add all but the odd ones; `members` are the places of each key's requests."""
+    def add_to(
+        self, tallies: Tallies, members: Mapping[Key, Sequence[int]], book: InternTable
+    ) -> None:
+        """Add all that need no fallback; `members` are the places of each key's requests."""
         keys = list(members)
         key_of = np.full(self.count, -1, np.int64)
         for number, key in enumerate(keys):
@@ -94,7 +96,7 @@ class Told:
         self._add_sites(several, key_of, book)
         self._add_phases(several, key_of, book)
 
-    def _add_owners(self, tallies: Sequence[Tally], key_of: Ints, book: Book) -> None:
+    def _add_owners(self, tallies: Sequence[Tally], key_of: Ints, book: InternTable) -> None:
         one, owners = self.segments, book.owners.things
         width = len(owners)
         group = key_of[one.request] * width + one.owner
@@ -114,7 +116,7 @@ class Told:
                 else:
                     tally.after[owner] = tally.after.get(owner, 0) + int(spent[place])
 
-    def _add_collected(self, tallies: Sequence[Tally], key_of: Ints, book: Book) -> None:
+    def _add_collected(self, tallies: Sequence[Tally], key_of: Ints, book: InternTable) -> None:
         """Give garbage collections to their owners' part of that name."""
         for request, number, ns, within in self.collected:
             if key_of[request] < 0:
@@ -128,7 +130,7 @@ class Told:
                 tally.after[owner] -= ns
                 tally.after[collecting] = tally.after.get(collecting, 0) + ns
 
-    def _add_sites(self, tallies: Sequence[Tally], key_of: Ints, book: Book) -> None:
+    def _add_sites(self, tallies: Sequence[Tally], key_of: Ints, book: InternTable) -> None:
         hops = self.hops
         width = max(len(book.sites.things), 1)
         good = np.flatnonzero(key_of[hops.request] >= 0)
@@ -152,7 +154,7 @@ class Told:
             seen = woken[low:high]
             _take(found.wake, wake[low:high][seen], wakes[low:high][seen])
 
-    def _add_phases(self, tallies: Sequence[Tally], key_of: Ints, book: Book) -> None:
+    def _add_phases(self, tallies: Sequence[Tally], key_of: Ints, book: InternTable) -> None:
         """Add the phases of hops to a thread within the window."""
         hops = self.hops
         wanted = np.array(

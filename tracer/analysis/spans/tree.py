@@ -40,7 +40,7 @@ _WHOLE: Final = frozenset({"whole", "hop"})
 _MIDDLEWARE: Final = frozenset({"middleware"})
 
 
-def grow(segments: Sequence[Segment], crossings: Sequence[Crossing]) -> Branch:
+def build_span_tree(segments: Sequence[Segment], crossings: Sequence[Crossing]) -> Branch:
     """Return the tree of segments that tile; crossings in the order in which they began."""
     return _Growth(segments, crossings).tree()
 
@@ -61,7 +61,7 @@ class _Growth:
         }
 
     def tree(self) -> Branch:
-        """Place each segment, and close what is open."""
+        """CodeLocation each segment, and close what is open."""
         for number, segment in enumerate(self._segments):
             self._leave_hops(segment.start_ns)
             self._enter_hops(number, segment.start_ns)

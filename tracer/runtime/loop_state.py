@@ -8,7 +8,7 @@ from typing import Any, Final
 from tracer.model.native import native
 
 WATCHED: Final = "_tracer_watched"
-"""The attribute in which a watched loop has what its stand-ins keep of it, by name."""
+"""The attribute in which a watched loop has what its wrappers keep of it, by name."""
 
 
 def begin(loop: Any) -> None:
@@ -21,7 +21,7 @@ def begin(loop: Any) -> None:
     if native is not None and not isinstance(loop, asyncio.BaseEventLoop):
         try:
             if not hasattr(kind, WATCHED):
-                setattr(kind, WATCHED, native.Apart())
+                setattr(kind, WATCHED, native.WeakAttribute())
         except TypeError:  # not a class that can be changed
             pass
     setattr(loop, WATCHED, {})

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tracer.analysis.shapes.planner import Planner, attributed
-from tracer.analysis.spans import span_where as where
+from tracer.analysis.spans import span_location as where
 from tracer.analysis.spans.columns import Origin
-from tracer.analysis.spans.drawing import Sketch
+from tracer.analysis.spans.span_batch import ColumnBuilder
 from tracer.analysis.spans.span_root import Facts
 from tracer.analysis.spans.span_shape import shape_spans
 from tracer.analysis.spans.spans import trace_of
@@ -30,7 +30,7 @@ _MOST: Final = 500_000
 
 
 @dataclass(frozen=True, slots=True)
-class Drawing:
+class SpanBatch:
     """The spans of many requests: those in `columns` by their places, and those told alone."""
 
     places: list[int]
@@ -45,7 +45,7 @@ class Drawing:
         return [found[place] for place in sorted(found)]
 
 
-class Drawer:
+class SpanBuilder:
     """Keeps what it found out about shapes."""
 
     def __init__(self, level: Level) -> None:
@@ -54,7 +54,7 @@ class Drawer:
         self._planner = Planner(functools.partial(shape_spans, level=level), _MOST)
         self._where = where.Whereabouts()
 
-    def draw(self, batch: Batch, workers: Mapping[int, Worker]) -> Drawing:
+    def draw(self, batch: Batch, workers: Mapping[int, Worker]) -> SpanBatch:
         """Return the spans of a batch's timelines."""
         planner = self._planner
         found = planner.shapes(batch, workers)
@@ -64,9 +64,13 @@ class Drawer:
             if shape is not None:
                 shapes[place] = shape
         sketch = self._sketch(batch, found, shapes)
-        odd = sketch.odd(planner.book) if shapes else set()
-        if odd:
-            shapes = {place: one for n, (place, one) in enumerate(shapes.items()) if n not in odd}
+        needs_fallback = sketch.needs_fallback(planner.book) if shapes else set()
+        if needs_fallback:
+            shapes = {
+                place: one
+                for n, (place, one) in enumerate(shapes.items())
+                if n not in needs_fallback
+            }
             sketch = self._sketch(batch, found, shapes)
         columns, places = None, list(shapes)
         if places:
@@ -77,10 +81,10 @@ class Drawer:
             for place in range(len(batch.heads))
             if place not in shapes
         }
-        return Drawing(places, columns, alone)
+        return SpanBatch(places, columns, alone)
 
-    def _sketch(self, batch: Batch, found: Shapes, shapes: dict[int, SpanShape]) -> Sketch:
-        return Sketch(batch, found, list(shapes), list(shapes.values()), self._level)
+    def _sketch(self, batch: Batch, found: Shapes, shapes: dict[int, SpanShape]) -> ColumnBuilder:
+        return ColumnBuilder(batch, found, list(shapes), list(shapes.values()), self._level)
 
     def _origins(
         self,

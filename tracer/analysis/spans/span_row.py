@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from tracer.analysis.spans.span_attributes import (
+    LAYER,
+    attributes_of,
+    location_attributes,
+    name_of,
+    thread_attributes,
+)
 from tracer.analysis.spans.span_plan import NO_PARENT, SELF
 from tracer.analysis.spans.span_root import (
     SLOWEST,
@@ -15,13 +22,6 @@ from tracer.analysis.spans.span_root import (
     root_name,
     slowest,
 )
-from tracer.analysis.spans.span_words import (
-    LAYER,
-    attributes_of,
-    name_of,
-    place_attributes,
-    thread_attributes,
-)
 from tracer.analysis.spans.spans import LOOP_FIGURE, THREAD, Span, Trace, phase_name
 from tracer.model.layers import HOP_PHASES
 from tracer.model.span_ids import span_id
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tracer.analysis.spans.branch import Branch
+    from tracer.analysis.spans.span_location import Placed
     from tracer.analysis.spans.span_plan import SpanPlan
     from tracer.analysis.spans.span_root import Attributes
     from tracer.analysis.spans.span_shape import SpanShape
-    from tracer.analysis.spans.span_where import Placed
 
 _PHASES: Final = len(HOP_PHASES)
 
@@ -50,7 +50,7 @@ class Extra(NamedTuple):
     end_ns: int
 
 
-class Drawn(NamedTuple):
+class SpanRow(NamedTuple):
     """A request's instants (unix, ns) and figures, in the order of its shape.
 
     `figures` are the root's own, then each span's; `hops` the phases and the loop's part
@@ -92,7 +92,7 @@ class Drawn(NamedTuple):
         figures, events = iter(self.figures), iter(self.events)
         plan = self.shape.plan
         own = [(one.name, next(figures)) for one in plan.own]
-        own, more = with_loss(own, None, self.lost_of(NO_PARENT))
+        own, more = with_collapsed(own, None, self.collapsed_of(NO_PARENT))
         said = (
             *fact_attributes(self.facts),
             *count_attributes(self.shape.counts),
@@ -114,7 +114,7 @@ class Drawn(NamedTuple):
         ids.append(self.root_id)  # where a parent of `NO_PARENT` finds it
         for place, one in enumerate(plan.spans):
             named = [(figure.name, next(figures)) for figure in one.figures]
-            own, more = with_loss(named, layer_of(one), self.lost_of(place))
+            own, more = with_collapsed(named, layer_of(one), self.collapsed_of(place))
             yield Span(
                 ids[place],
                 ids[one.parent],
@@ -128,12 +128,12 @@ class Drawn(NamedTuple):
         for extra in self.extras:
             yield extra_span(extra, self.root_id, ids[extra.holder])
 
-    def lost_of(self, place: int) -> int:
+    def collapsed_of(self, place: int) -> int:
         """Return what the loop's others took from a span without one of their own."""
         return 0 if self.lost is None else self.lost.get(place, 0)
 
     def _said(self, place: int, one: SpanPlan) -> Attributes:
-        where = place_attributes(self.placed.places[place])
+        where = location_attributes(self.placed.places[place])
         return (*one.attributes, *where, *self._called(place + 1))
 
     def _called(self, span: int) -> Attributes:
@@ -161,7 +161,7 @@ class Drawn(NamedTuple):
 Named = list[tuple[str, int]]
 
 
-def with_loss(own: Named, layer: str | None, lost: int) -> tuple[Named, Named]:
+def with_collapsed(own: Named, layer: str | None, lost: int) -> tuple[Named, Named]:
     """Add to a span's own figures what others had of the loop, `lost` ns, without a span.
 
     Return the figures, and those that it has because of that alone. `layer` is the span's.

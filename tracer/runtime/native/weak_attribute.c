@@ -9,7 +9,7 @@ typedef struct {
     PyObject *kept; /* by an object's address: (a weak reference to it, its value) */
     PyObject *last; /* who was asked of, while it lives, and what it has: mostly there is one */
     PyObject *value;
-} Apart;
+} WeakAttribute;
 
 static PyObject *
 apart_get(PyObject *self, PyObject *object, PyObject *Py_UNUSED(type))
@@ -17,7 +17,7 @@ apart_get(PyObject *self, PyObject *object, PyObject *Py_UNUSED(type))
     if (object == NULL || object == Py_None) {
         return Py_NewRef(self);
     }
-    Apart *apart = (Apart *)self;
+    WeakAttribute *apart = (WeakAttribute *)self;
     if (object == apart->last) {
         return Py_NewRef(apart->value);
     }
@@ -36,10 +36,10 @@ apart_get(PyObject *self, PyObject *object, PyObject *Py_UNUSED(type))
 }
 
 bool
-has_apart(PyObject *object, PyObject *name)
+has_weak_attribute(PyObject *object, PyObject *name)
 {
     PyObject *kind = _PyType_Lookup(Py_TYPE(object), name);
-    if (kind != NULL && Py_IS_TYPE(kind, &Apart_Type) && ((Apart *)kind)->last == object) {
+    if (kind != NULL && Py_IS_TYPE(kind, &WeakAttribute_Type) && ((WeakAttribute *)kind)->last == object) {
         return true;
     }
     PyObject *value = optional_attr(object, name);
@@ -51,9 +51,9 @@ has_apart(PyObject *object, PyObject *name)
 static PyObject *
 apart_forget(PyObject *self, PyObject *reference)
 {
-    PyObject *kept = ((Apart *)self)->kept, *address, *entry;
+    PyObject *kept = ((WeakAttribute *)self)->kept, *address, *entry;
     Py_ssize_t place = 0;
-    ((Apart *)self)->last = NULL;
+    ((WeakAttribute *)self)->last = NULL;
     while (PyDict_Next(kept, &place, &address, &entry)) {
         if (PyTuple_GET_ITEM(entry, 0) == reference) {
             Py_INCREF(address);
@@ -68,9 +68,9 @@ apart_forget(PyObject *self, PyObject *reference)
 static int
 apart_set(PyObject *self, PyObject *object, PyObject *value)
 {
-    PyObject *kept = ((Apart *)self)->kept;
+    PyObject *kept = ((WeakAttribute *)self)->kept;
     PyObject *address = PyLong_FromVoidPtr(object);
-    ((Apart *)self)->last = NULL;
+    ((WeakAttribute *)self)->last = NULL;
     if (address == NULL || value == NULL) {
         int gone = address == NULL ? -1 : PyDict_DelItem(kept, address);
         Py_XDECREF(address);
@@ -93,7 +93,7 @@ apart_set(PyObject *self, PyObject *object, PyObject *value)
 static PyObject *
 apart_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(names))
 {
-    Apart *apart = (Apart *)type->tp_alloc(type, 0);
+    WeakAttribute *apart = (WeakAttribute *)type->tp_alloc(type, 0);
     if (apart != NULL && (apart->kept = PyDict_New()) == NULL) {
         Py_CLEAR(apart);
     }
@@ -103,16 +103,16 @@ apart_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(nam
 static int
 apart_traverse(PyObject *self, visitproc visit, void *arg)
 {
-    Py_VISIT(((Apart *)self)->kept);
+    Py_VISIT(((WeakAttribute *)self)->kept);
     return 0;
 }
 
 static int
 apart_clear(PyObject *self)
 {
-    ((Apart *)self)->last = NULL;
-    if (((Apart *)self)->kept != NULL) {
-        PyDict_Clear(((Apart *)self)->kept);
+    ((WeakAttribute *)self)->last = NULL;
+    if (((WeakAttribute *)self)->kept != NULL) {
+        PyDict_Clear(((WeakAttribute *)self)->kept);
     }
     return 0;
 }
@@ -121,7 +121,7 @@ static void
 apart_dealloc(PyObject *self)
 {
     PyObject_GC_UnTrack(self);
-    Py_CLEAR(((Apart *)self)->kept);
+    Py_CLEAR(((WeakAttribute *)self)->kept);
     Py_TYPE(self)->tp_free(self);
 }
 
@@ -130,11 +130,11 @@ static PyMethodDef apart_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-PyTypeObject Apart_Type = {
+PyTypeObject WeakAttribute_Type = {
     PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "tracer.model._native.Apart",
-    .tp_doc = "An attribute that is kept apart from its objects; see `tracer.runtime.watched`.",
-    .tp_basicsize = sizeof(Apart),
+    .tp_name = "tracer.model._native.WeakAttribute",
+    .tp_doc = "An attribute that is kept apart from its objects; see `tracer.runtime.loop_state`.",
+    .tp_basicsize = sizeof(WeakAttribute),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
     .tp_new = apart_new,
     .tp_traverse = apart_traverse,

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from tracer.analysis.shapes.batch_result import BatchResult, Hops, Stretches
 from tracer.analysis.shapes.garbage import collect
 from tracer.analysis.shapes.plan import NOBODY
-from tracer.analysis.shapes.told import Hops, Stretches, Told
 from tracer.model.layers import HOP_PHASES, LAYERS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tracer.analysis.shapes.batch import Batch, Shapes
-    from tracer.analysis.shapes.busy import Found, Log
-    from tracer.analysis.shapes.plan import Book, Plan
+    from tracer.analysis.shapes.occupancy import Found, Log
+    from tracer.analysis.shapes.plan import InternTable, Plan
 
     Ints = NDArray[np.int64]
     Flags = NDArray[np.bool_]
@@ -28,8 +28,8 @@ _TIME_BITS: Final = 42
 
 
 def tell(  # noqa: PLR0913, PLR0917 - the parts of one batch
-    batch: Batch, shapes: Shapes, places: list[int], plans: list[Plan], book: Book, log: Log
-) -> Told:
+    batch: Batch, shapes: Shapes, places: list[int], plans: list[Plan], book: InternTable, log: Log
+) -> BatchResult:
     """Put the instants of the timelines at `places` into their plans."""
     heads = [batch.heads[place] for place in places]
     at = np.array(places, np.int64)
@@ -37,7 +37,7 @@ def tell(  # noqa: PLR0913, PLR0917 - the parts of one batch
     instants = shapes.instants
     ends = instants[base + np.array([one.end for one in plans], np.int64)]
     finishes = instants[base + np.array([one.finish for one in plans], np.int64)]
-    told = Told(len(places), ends, finishes - ends)
+    told = BatchResult(len(places), ends, finishes - ends)
     segments, on = _segments(plans, base, instants)
     hops, returns = _hops(plans, base, instants)
     found = others(
@@ -135,13 +135,13 @@ def others(  # noqa: PLR0913, PLR0917 - two kinds of stretches
     return log.others(group, low, high, sequence[request], start[request])
 
 
-def _split(one: Stretches, found: Found, mine: Flags, book: Book) -> Stretches:
+def _split(one: Stretches, found: Found, mine: Flags, book: InternTable) -> Stretches:
     """Give to the event loop what others ran; what is left of a segment stays its own."""
     if not mine.any():
         return one
     stretch, low, high = found.stretch[mine], found.low[mine], found.high[mine]
-    known, number = np.unique(found.culprit[mine], return_inverse=True)
-    owners = np.array([book.culprit(text) for text in known.tolist()], np.int64)[number]
+    known, number = np.unique(found.blocker[mine], return_inverse=True)
+    owners = np.array([book.blocker(text) for text in known.tolist()], np.int64)[number]
     first = np.diff(stretch, prepend=-1) != 0
     last = np.diff(stretch, append=-1) != 0
     before = np.where(first, one.low[stretch], np.roll(high, 1))

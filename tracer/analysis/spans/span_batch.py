@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from tracer.analysis.shapes.batch_result import BatchResult, Stretches
+from tracer.analysis.shapes.evaluate import others
 from tracer.analysis.shapes.garbage import collect
-from tracer.analysis.shapes.taken import Taken
-from tracer.analysis.shapes.telling import others
-from tracer.analysis.shapes.told import Stretches, Told
+from tracer.analysis.shapes.preemptions import Preemptions
 from tracer.analysis.spans.columns import (
     HOP_CELLS,
     SECTIONS,
+    CollapsedTime,
     Columns,
-    Lost,
     Origin,
     Others,
     begins,
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tracer.analysis.shapes.batch import Batch, Shapes
-    from tracer.analysis.shapes.busy import Log
-    from tracer.analysis.shapes.plan import Book
+    from tracer.analysis.shapes.occupancy import Log
+    from tracer.analysis.shapes.plan import InternTable
     from tracer.analysis.spans.span_levels import Level
     from tracer.analysis.spans.span_shape import SpanShape
 
@@ -42,7 +42,7 @@ _AFTER: Final = "tracer.after_response"
 _BESIDE: Final = "tracer.overlapped"
 
 
-class Sketch:
+class ColumnBuilder:
     """Requests of one batch whose shapes are known, on their way to spans."""
 
     def __init__(
@@ -59,8 +59,8 @@ class Sketch:
         self._at = np.array(places, np.int64)
         self._base: Ints = shapes.bounds[self._at].astype(np.int64)
 
-    def odd(self, book: Book) -> set[int]:
-        """Return the numbers of requests that a garbage collection makes odd."""
+    def needs_fallback(self, book: InternTable) -> set[int]:
+        """Return the numbers of requests that need the fallback for a garbage collection."""
         if not self._shapes.pauses:
             return set()
         count = len(self._places)
@@ -68,7 +68,7 @@ class Sketch:
         request = np.repeat(np.arange(count), mains)
         offset = self._base[request]
         instants = self._shapes.instants
-        told = Told(count, np.zeros(count, np.int64), np.zeros(count, np.int64))
+        told = BatchResult(count, np.zeros(count, np.int64), np.zeros(count, np.int64))
         place = np.arange(len(request)) - np.repeat(np.cumsum(mains) - mains, mains)
         within = place < np.array([one.within for one in self._chosen], np.int64)[request]
 
@@ -85,12 +85,12 @@ class Sketch:
             main("runs"),
         )
         collect(told, self._shapes, self._places, book)
-        odd = set(np.flatnonzero(told.odd).tolist())
+        needs_fallback = set(np.flatnonzero(told.needs_fallback).tolist())
         if self._level == "all":
-            odd |= {one.request for one in told.collected}
-        return odd
+            needs_fallback |= {one.request for one in told.collected}
+        return needs_fallback
 
-    def columns(self, log: Log, book: Book, origins: list[Origin]) -> Columns:
+    def columns(self, log: Log, book: InternTable, origins: list[Origin]) -> Columns:
         """Return the requests' figures."""
         heads = [self._batch.heads[place] for place in self._places]
         start = np.array([head.start_ns for head in heads], np.int64)
@@ -141,7 +141,7 @@ class Sketch:
         found: Ints = self._shapes.instants[places + self._base]
         return found
 
-    def _blame(self, log: Log, start: Ints) -> tuple[Taken, Taken]:
+    def _blame(self, log: Log, start: Ints) -> tuple[Preemptions, Preemptions]:
         """Return what others had of segments, and of the ends of hand-offs."""
         count = len(self._chosen)
         waits = [one.waits for one in self._chosen]
@@ -156,11 +156,11 @@ class Sketch:
         of, place = request[found.stretch], where[found.stretch]
         some, ends = place >= 0, place < 0
         return (
-            Taken(of[some], place[some], found, some),
-            Taken(of[ends], -1 - place[ends], found, ends),
+            Preemptions(of[some], place[some], found, some),
+            Preemptions(of[ends], -1 - place[ends], found, ends),
         )
 
-    def _spent(self, taken: Taken) -> tuple[Ints, Ints]:
+    def _spent(self, taken: Preemptions) -> tuple[Ints, Ints]:
         """Return how long each segment took without what others had of it."""
         low, segments_from = self._instants("low")
         high, _ = self._instants("high")
@@ -168,7 +168,7 @@ class Sketch:
         np.subtract.at(spent, segments_from[taken.request] + taken.place, taken.length)
         return spent, segments_from
 
-    def _layers(self, spent: Ints, segments_from: Ints, taken: Taken) -> Ints:
+    def _layers(self, spent: Ints, segments_from: Ints, taken: Preemptions) -> Ints:
         """Return each request's sums by layer, of its window."""
         cells = joined([one.layer for one in self._chosen])
         found = np.zeros((len(self._chosen), _LAYERS + 1), np.int64)
@@ -184,7 +184,7 @@ class Sketch:
         first = edges.values + gathers.bounds[edges.of]
         return np.add.reduceat(every, first), edges.bounds
 
-    def _hops(self, late: Taken) -> tuple[Ints, Ints]:
+    def _hops(self, late: Preemptions) -> tuple[Ints, Ints]:
         """Return the phases of each hand-off, gross, and what the loop owns of them."""
         hops_from = begins([len(one.observed) for one in self._chosen])
         cells = joined([one.cut_cell for one in self._chosen])
@@ -198,8 +198,8 @@ class Sketch:
         return found, hops_from
 
     def _beside(
-        self, taken: Taken, spans_from: Ints, book: Book, zero: Ints
-    ) -> tuple[Others, Ints, Lost, Ints]:
+        self, taken: Preemptions, spans_from: Ints, book: InternTable, zero: Ints
+    ) -> tuple[Others, Ints, CollapsedTime, Ints]:
         """Return spans of who had the loop, and how long those had it who get none."""
         count = len(self._chosen)
         holders, sections = self._holders()
@@ -226,7 +226,7 @@ class Sketch:
         return (
             found,
             np.searchsorted(of, each),
-            Lost(whose, some - spans_from[whose], lost[some]),
+            CollapsedTime(whose, some - spans_from[whose], lost[some]),
             np.searchsorted(whose, each),
         )
 
@@ -249,7 +249,7 @@ def _section(said: dict[str, Any]) -> str:
     return "after" if _AFTER in said else "beside" if _BESIDE in said else ""
 
 
-def _masks(of: Ints, who: Ints, book: Book) -> NDArray[np.uint64]:
+def _masks(of: Ints, who: Ints, book: InternTable) -> NDArray[np.uint64]:
     """Return the masks of spans of who had the loop: by name, and which of that name it is."""
     order = np.lexsort((np.arange(len(of)), who, of))
     same = np.zeros(len(of), bool)
@@ -260,8 +260,8 @@ def _masks(of: Ints, who: Ints, book: Book) -> NDArray[np.uint64]:
     again[order] = place - first
     return np.array(
         [
-            mask("loose", "event_loop", book.text(culprit), "", number)
-            for culprit, number in zip(who.tolist(), again.tolist(), strict=True)
+            mask("loose", "event_loop", book.text(blocker), "", number)
+            for blocker, number in zip(who.tolist(), again.tolist(), strict=True)
         ],
         np.uint64,
     )

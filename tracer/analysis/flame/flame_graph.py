@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from tracer.analysis.flame.flame import is_thin, pieces_of
-from tracer.analysis.flame.flame_tree import fold, together
+from tracer.analysis.flame.pieces import is_thin, pieces_of
+from tracer.analysis.flame.tree import fold, together
 from tracer.model.stackframes import SAMPLED, SOURCES
 from tracer.model.wording import plural
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tracer.analysis.attribution.request import Request
-    from tracer.analysis.flame.flame import Piece
-    from tracer.analysis.flame.flame_tree import Folded
+    from tracer.analysis.flame.pieces import Piece
+    from tracer.analysis.flame.tree import Folded
     from tracer.model.stackframes import Stacks
 
-Taken = tuple["Request", "Stacks"]
+RequestStacks = tuple["Request", "Stacks"]
 _MS: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class FlameGraph:
     """A flame: of one `request` in time, or of many by stack, or the difference of two.
 
     `pieces` tile the request's window; `after` and `overlapped` are beside it. `against`
@@ -44,7 +44,7 @@ class Picture:
     parts: tuple[tuple[Request, Folded], ...] = ()
 
 
-def of_request(request: Request, stacks: Stacks) -> Picture:
+def of_request(request: Request, stacks: Stacks) -> FlameGraph:
     """Draw one request in time."""
     pieces = pieces_of(request.segments, stacks)
     title = f"{request.method} {request.route or request.target or ''} {request.request_id}"
@@ -56,7 +56,7 @@ def of_request(request: Request, stacks: Stacks) -> Picture:
             "picture; several requests of its route, added up, make a better one"
         )
     folded = fold([pieces])
-    return Picture(
+    return FlameGraph(
         title=title,
         folded=folded,
         parts=((request, folded),),
@@ -69,13 +69,13 @@ def of_request(request: Request, stacks: Stacks) -> Picture:
     )
 
 
-def of_requests(taken: Sequence[Taken], what: str) -> Picture:
+def of_requests(taken: Sequence[RequestStacks], what: str) -> FlameGraph:
     """Draw many requests by stack; nanoseconds are added up."""
     every = [stacks for _, stacks in taken]
     parts = tuple(
         (request, fold([pieces_of(request.segments, stacks)])) for request, stacks in taken
     )
-    return Picture(
+    return FlameGraph(
         title=f"{what}, {plural(len(taken), 'request')}",
         folded=together([folded for _, folded in parts]),
         parts=parts,
@@ -89,9 +89,9 @@ def of_requests(taken: Sequence[Taken], what: str) -> Picture:
     )
 
 
-def difference(a: Picture, b: Picture, names: tuple[str, str]) -> Picture:
+def difference(a: FlameGraph, b: FlameGraph, names: tuple[str, str]) -> FlameGraph:
     """Draw what of a request takes longer or shorter in `b` than in `a`."""
-    return Picture(
+    return FlameGraph(
         title=f"{names[1]} against {names[0]}",
         folded=a.folded,
         against=b.folded,
@@ -104,7 +104,7 @@ def difference(a: Picture, b: Picture, names: tuple[str, str]) -> Picture:
     )
 
 
-def _unlike_note(a: Picture, b: Picture) -> tuple[str, ...]:
+def _unlike_note(a: FlameGraph, b: FlameGraph) -> tuple[str, ...]:
     if a.sources == b.sources:
         return ()
     return ("the two were taken in different ways: only their layers and owners compare",)

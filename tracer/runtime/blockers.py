@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from tracer.model.timeline import Timeline
 
 
-class Culprits:
+class Blockers:
     """Names what a request did between two instants."""
 
     def __init__(self, name: Callable[[str], int], names: Mapping[str, int], long_ns: int) -> None:
