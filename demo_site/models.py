@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import models
 
 
-class InternTable(models.Model):
+class Book(models.Model):
     """One row of the table that `demo_site.database` makes."""
 
     title = models.CharField(max_length=100)

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST
 from demo_site import database
 from demo_site.cost import number, spin
 from demo_site.errors import DemoError, HandledError
-from demo_site.models import InternTable
+from demo_site.models import Book
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -38,7 +38,7 @@ class QueriesView(View):
         """Query one book after the other."""
         database.ensure()
         keys = (index % database.BOOKS + 1 for index in range(min(n, MOST_QUERIES)))
-        books = [InternTable.objects.get(pk=key) for key in keys]
+        books = [Book.objects.get(pk=key) for key in keys]
         return TemplateResponse(request, "demo_site/books.html", {"books": books})
 
 
