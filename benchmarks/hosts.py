@@ -20,7 +20,9 @@ from uvicorn.server import ServerState
 
 from benchmarks.variants import ON_UVLOOP
 
-REQUEST: Final = b"GET /test/ HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\r\n"
+_CALLER: Final = os.environ.get("BENCHMARK_TRACEPARENT", "")
+_HEADERS: Final = f"traceparent: {_CALLER}\r\n" if _CALLER else ""
+REQUEST: Final = f"GET /test/ HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n{_HEADERS}\r\n".encode()
 
 
 class Host(Protocol):

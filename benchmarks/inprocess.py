@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from benchmarks.options import Options
 
 _OWN: Final = {variant.name for variant in VARIANTS}
+_BASES: Final = {variant.name: variant.base for variant in VARIANTS}
 _SPANS_OF: Final = 20
 
 
@@ -100,8 +101,9 @@ class _Run:
             figures: dict[str, dict[str, Any]] = {}
             for name, taken in series.items():
                 figures[name] = taken.figures()
-                if name != OFF:
-                    figures[name].update(taken.against(series[OFF]))
+                base = _BASES.get(name, OFF)
+                if name != base:
+                    figures[name].update(taken.against(series[base]))
                 if name in _OWN:
                     figures[name]["accelerated"] = about[name]["accelerated"]
                 else:
@@ -109,13 +111,14 @@ class _Run:
         return {**figures, **{name: {"failed": why} for name, why in self.failed.items()}}
 
     def _variants(self) -> list[Variant]:
-        """Return those that were asked for; all are measured against the first."""
+        """Return those that were asked for, and what they are measured against."""
         wanted = {OFF, *self.options.variants}
+        wanted |= {_BASES[name] for name in wanted}
         return [variant for variant in VARIANTS if variant.name in wanted]
 
     def _start_variant(self, variant: Variant, folder: Path, stack: contextlib.ExitStack) -> None:
         """Start a variant, with an agent of its own that records."""
-        environment = dict(os.environ)
+        environment = {**os.environ, **variant.variables}
         if variant.traced:
             session = stack.enter_context(open_session(folder / variant.name))
             environment = {**session.environment(environment), **variant.variables}

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.machine import ROOT
-from benchmarks.variants import COUNTED, OFF, ON_UVLOOP, Variant
+from benchmarks.variants import COUNTED, ON_UVLOOP, Variant
 from tracer.agent.session import open_session
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def run(options: Options) -> dict[str, Any]:
         except (subprocess.SubprocessError, OSError) as error:
             return {**found, "failed": f"callgrind: {error}"}
     for (interface, variant), (single, portions) in zip(cases, counts, strict=True):
-        base = found.get(interface, {}).get(OFF)
+        base = found.get(interface, {}).get(variant.base)
         each = [portion.instructions / options.counted for portion in portions]
         middle = statistics.median(each)
         figures = {"per_request": round(middle), "lowest": round(min(each))}
@@ -71,7 +71,7 @@ def run(options: Options) -> dict[str, Any]:
 def _count(interface: str, variant: Variant, options: Options) -> tuple[_Counts, list[_Counts]]:
     """Return the counts of one request, and then those of each portion."""
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
-        environment = dict(os.environ)
+        environment = {**os.environ, **variant.variables}
         if not variant.traced:
             return _valgrind(interface, environment, Path(folder), options)
         with open_session(Path(folder) / "counted.tracer") as session:

@@ -72,7 +72,7 @@ def _variants(found: dict[str, Any]) -> str:
     for interface, title in _of(found):
         for name, figures in found[interface].items():
             first = [title, found["titles"][name], us(figures["p50_ns"])]
-            if name == OFF:
+            if name.startswith(OFF):
                 rows.append(
                     [*first, "", "", f"(p99 {us(figures['p99_ns'])})", f"({us(figures['cpu_ns'])})"]
                 )
@@ -183,6 +183,6 @@ def _instructions(found: dict[str, Any]) -> str:
             rows.append([title, name, number(figures["per_request"]), *more])
             lines = (figures["code_lines"], figures["data_lines"])
             touched = touched or sum(lines)
-            added = "" if name == OFF else number(sum(lines) - touched)
+            added = "" if name.startswith(OFF) else number(sum(lines) - touched)
             rows[-1] += [*map(number, lines), added]
     return table(head, rows)

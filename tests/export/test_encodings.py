@@ -7,8 +7,8 @@ from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import SpanLimits
-from tests.analysis.spans.test_span_builder import WORKER, batch_of, told
 
+from tests.analysis.spans.test_span_builder import WORKER, batch_of, told
 from tests.export.backend import Backend, spans_of
 from tests.support.builders import VIEW, asgi_request, wsgi_request
 from tests.support.timelines import LOOP, START_NS

@@ -1,5 +1,5 @@
-"""A request of which nothing has to be found out runs as good as no Python of ours, and the
-interpreter runs the rest as quickly as it has learnt to."""
+"""Python of ours runs only where a request begins and ends, and the interpreter runs the rest as
+quickly as it has learnt to."""
 
 from __future__ import annotations
 
@@ -50,6 +50,25 @@ TASKS = {
 }
 """What tasks, timers and threads of an application are followed with."""
 
+EDGES = {
+    *("_handle_sync.<locals>.handle", "_handle_request.<locals>.handle_request", "_open", "_serve"),
+    *("_data_received.<locals>.data_received", "_last_byte", "_settle", "_send.<locals>.send"),
+    *("_run_asgi.<locals>.make_wrapper.<locals>.run_asgi", "_of_the_last.<locals>.made_of"),
+    *(
+        "_write.<locals>.write",
+        "_close.<locals>.close",
+        "_close",
+        "_endpoint",
+        "head_of",
+        "attempt",
+    ),
+    *("connection_state_of", "ConnectionState.touched", "_loop_name", "root_track", "attempt"),
+    *("Recorder.open", "Recorder.open_early", "Recorder._open", "Recorder.admit", "Recorder.close"),
+    *("Recorder._send", "RingWriter.write", "Sampler.judge", "Sampler.settle", "Naming.endpoint"),
+    *("identify", "_headers", "_headers.<locals>.<dictcomp>"),
+}
+"""What opens a request's timeline, closes it and hands it over."""
+
 SLOW = {
     *("Recorder.occupy", "Recorder._log_slowly", "Recorder.blocker", "Blockers.of"),
     *("Blockers._detail_of", "Blockers._after_response_of", "Blockers._text"),
@@ -84,16 +103,23 @@ def often(found):
     return {name for name, times in found.items() if times > REQUESTS // 2}
 
 
-def test_under_wsgi_it_runs_none(tmp_path):
-    found = called("wsgi", tmp_path, TRACER_SAMPLE="0.5")
-    assert "Sampler.judge" in found, "nothing was seen"
-    assert not often(called("wsgi", tmp_path))
+def test_under_wsgi_python_runs_only_where_a_request_begins_and_ends(tmp_path):
+    found = often(called("wsgi", tmp_path))
+    assert "Recorder.close" in found, "nothing was seen"
+    assert found <= EDGES | SLOW
 
 
-def test_under_asgi_it_runs_what_follows_tasks_only(tmp_path):
-    found = called("asgi", tmp_path)
+def test_under_asgi_python_runs_only_at_the_edges_and_for_tasks(tmp_path):
+    found = often(called("asgi", tmp_path))
     assert "create_task.<locals>.create_task" in found, "nothing was seen"
-    assert often(found) <= TASKS | SLOW
+    assert found <= EDGES | TASKS | SLOW
+
+
+@pytest.mark.parametrize("interface", ["wsgi", "asgi"])
+def test_a_request_that_is_not_recorded_runs_less(interface, tmp_path):
+    unsampled = often(called(interface, tmp_path, TRACER_SAMPLE="0"))
+    assert "Sampler.judge" in unsampled, "nothing was seen"
+    assert not unsampled & {"Recorder._open", "Recorder.close", "identify", "RingWriter.write"}
 
 
 SITES = """

@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracer.model.clock import now
 from tracer.model.current import CURRENT
-from tracer.model.native import native
 from tracer.model.timeline import DONE, OS_THREAD, QUEUED, ROOT, STEP
 from tracer.model.traceparent import HEADERS
 from tracer.runtime.connections import connection_state_of, numbers
-from tracer.runtime.fast_path import in_c, service_of
 from tracer.runtime.identity import head_of
 from tracer.runtime.sampling import DROPPED, UNSEEN
 from tracer.runtime.scopes import attempt, disarm, mark, mark_at, scope
@@ -90,8 +88,6 @@ def _handle_sync(recorder: Recorder, original: Callable[..., Any]) -> Callable[.
             return _serve_unseen(recorder, serve)
         return _serve(recorder, timeline, serve, listener)
 
-    if native is not None:
-        return in_c(native.serving, original, handle, _service(recorder))
     return handle
 
 
@@ -107,8 +103,6 @@ def _handle_gthread(recorder: Recorder, original: Callable[..., Any]) -> Callabl
         mark(timeline, QUEUED, 0)
         return _serve(recorder, timeline, serve, conn)
 
-    if native is not None:
-        return in_c(native.serving_queued, original, handle, _service(recorder))
     return handle
 
 
@@ -133,8 +127,6 @@ def _open(recorder: Recorder, worker: Any, start_ns: int, connection: int) -> Ti
         timeline = recorder.open_early("wsgi", name, start_ns)
         if timeline is not None:
             timeline.connection = connection
-            if native is not None:
-                _service(recorder).server = timeline.server
     except Exception:  # noqa: BLE001 - a request never fails because of us
         disarm(None, "opening a timeline")
         return None
@@ -192,13 +184,8 @@ def _endpoint(recorder: Recorder, timeline: Timeline, socket: Any) -> int:
     request = head_of(timeline)
     if request is None:
         return 0
-    of_connection = hasattr(socket, "server")
-    bound = socket.server if of_connection else _listening_at(socket)
-    number = recorder.endpoint(request.scheme, bound, request.version)
-    if native is not None and number:
-        last = (bound if of_connection else socket, request.scheme, request.version)
-        _service(recorder).remember(*last, number)
-    return number
+    bound = socket.server if hasattr(socket, "server") else _listening_at(socket)
+    return recorder.endpoint(request.scheme, bound, request.version)
 
 
 @functools.lru_cache(maxsize=64)
@@ -215,7 +202,7 @@ def _handle_request(recorder: Recorder, original: Callable[..., Any]) -> Callabl
         wanted = False
         try:
             request = args[1] if len(args) > 2 else args[0]  # noqa: PLR2004
-            wanted = recorder.admit(timeline, request.path, functools.partial(_reads, request))
+            wanted = recorder.admit(timeline, request.path, functools.partial(_headers, request))
             if timeline is not None and wanted:
                 timeline.method = recorder.name(request.method)
         except Exception:  # noqa: BLE001 - a request never fails because of us
@@ -225,24 +212,11 @@ def _handle_request(recorder: Recorder, original: Callable[..., Any]) -> Callabl
             CURRENT.set(None)
         return original(self, *args)
 
-    if native is not None:
-        return in_c(native.admitting, original, handle_request, _service(recorder))
     return handle_request
 
 
 def _headers(request: Any) -> dict[str, str]:
     return {name.lower(): value for name, value in request.headers if name in _CONTEXT}
-
-
-_reads: Any = _headers if native is None else native.heading(_headers, _CONTEXT)
-
-
-@functools.lru_cache(maxsize=1)
-def _service(recorder: Recorder) -> Any:
-    service = service_of(recorder, "wsgi", _reads)
-    service.close = functools.partial(attempt, "closing a timeline", _close, recorder)
-    service.endpoint = functools.partial(attempt, "noting an endpoint", _endpoint, recorder)
-    return service
 
 
 _WORKERS: Final = "gunicorn.workers"

@@ -43,8 +43,6 @@ def _write_error(recorder: Recorder, original: Callable[..., Any]) -> Callable[.
 def _write(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
     """Bytes go to the kernel in here, or none: only those that go can be the last."""
     owner = recorder.owner("server", "send")
-    if native is not None:
-        return _answering(recorder, original)
 
     @functools.wraps(original)
     def write(self: Any, *args: Any) -> Any:
@@ -84,16 +82,8 @@ def _handle_error(recorder: Recorder, original: Callable[..., Any]) -> Callable[
     return handle_error
 
 
-def _answering(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
-    owner, gone = recorder.owner("server", "send"), recorder.name("disconnected")
-    made = native.answering(CURRENT, original, owner, gone)  # type: ignore[union-attr]
-    return finish_wrapper(made, original)
-
-
 def _close(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
     """Whose head has gone and whose body isn't chunked has sent all there is."""
-    if native is not None:
-        return _answering(recorder, original)
     in_scope = scoped(original, recorder.owner("server", "send"))
     in_write = _write(recorder, original)
 

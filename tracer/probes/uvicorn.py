@@ -14,17 +14,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracer.model.clock import now
 from tracer.model.current import CURRENT
-from tracer.model.native import native
 from tracer.model.timeline import DISCONNECT, DONE, LAST, OS_THREAD, READ, ROOT, STEP
 from tracer.model.traceparent import HEADERS
 from tracer.runtime.applications import noting_errors, telling_times
 from tracer.runtime.callbacks import READING
 from tracer.runtime.connections import connection_state_of
-from tracer.runtime.fast_path import in_c, service_of
 from tracer.runtime.recorder import OCCUPANCY_FLOOR_NS
 from tracer.runtime.scopes import (
     attempt,
-    finish_wrapper,
     mark,
     mark_at,
     mark_coroutine_function,
@@ -32,7 +29,7 @@ from tracer.runtime.scopes import (
     scoped,
 )
 from tracer.runtime.seams import Probe, Seam
-from tracer.runtime.tasks import native_roots, root_track
+from tracer.runtime.tasks import root_track
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,19 +41,8 @@ SCOPE_KEY: Final = "tracer.timeline"
 _CONTEXT: Final = HEADERS.raw
 
 
-def _data_received(http: str) -> Callable[[Recorder, Any], Any]:
+def _data_received(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
     """The server's first touch: the loop has read bytes of a request."""
-
-    def make_wrapper(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
-        slow = _receiving(recorder, original)
-        if native is not None:
-            return in_c(native.received, original, slow, _service(recorder, http))
-        return slow
-
-    return make_wrapper
-
-
-def _receiving(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
     log = recorder.busy
     read = log.reading = recorder.name(READING)
 
@@ -72,7 +58,7 @@ def _receiving(recorder: Recorder, original: Callable[..., Any]) -> Callable[...
         timeline, touches.opened = touches.opened, None
         if timeline is not None:
             mark_at(timeline, (READ, end, ident(), 0))
-        if timeline is not None and not _is_uvloop(type(self.loop).__module__):
+        if timeline is not None and _loop_name(self.loop) != "uvloop":
             log.opened = timeline
         elif end - start > OCCUPANCY_FLOOR_NS:
             attempt("logging a read", recorder.occupy, start, end, timeline, read)
@@ -98,18 +84,9 @@ def _run_asgi(http: str) -> Callable[[Recorder, Any], Any]:
             if timeline is None:
                 return original(self, app)
             coroutine = original(self, calling(app))
-            if roots is not None:
-                return roots(timeline, coroutine, settling, self)
-            settle = functools.partial(_settle, recorder, http, timeline, self)
+            settle = functools.partial(_settle, recorder, timeline, self)
             return root_track(recorder, timeline, coroutine, settle)
 
-        roots = settling = None
-        if native is not None:
-            service = _service(recorder, http)
-            roots, settling = service.roots, service.settle
-            service.calling = calling
-            made = in_c(native.running, original, run_asgi, service)
-            return mark_coroutine_function(made)
         return mark_coroutine_function(run_asgi)
 
     return make_wrapper
@@ -119,7 +96,7 @@ def _open(recorder: Recorder, cycle: Any, http: str) -> Timeline | None:
     touches = connection_state_of(getattr(cycle.on_response, "__self__", None))
     scope = cycle.scope
     start = touches.touched() or now()
-    read_headers = functools.partial(_reads, scope)
+    read_headers = functools.partial(_headers, scope)
     timeline = recorder.open("asgi", _server(), start, scope["path"], read_headers)
     if timeline is None:
         if not recorder.reached:
@@ -128,14 +105,7 @@ def _open(recorder: Recorder, cycle: Any, http: str) -> Timeline | None:
     timeline.connection = touches.number
     timeline.method = recorder.name(scope["method"])
     timeline.http = recorder.name(http)
-    loop = asyncio.get_running_loop()
-    of_uvloop = _is_uvloop(type(loop).__module__)
-    timeline.loop = recorder.name("uvloop" if of_uvloop else "asyncio")
-    if native is not None:
-        service = _service(recorder, http)
-        service.server, service.http = timeline.server, timeline.http
-        service.loop, service.loop_type = timeline.loop, type(loop)
-        service.logs_turns = not of_uvloop
+    timeline.loop = recorder.name(_loop_name(asyncio.get_running_loop()))
     mark(timeline, OS_THREAD, native_id())
     touches.opened = scope[SCOPE_KEY] = timeline
     cycle.on_response = functools.partial(_last_byte, timeline, cycle.on_response)
@@ -153,8 +123,8 @@ def _last_byte(timeline: Timeline, on_response: Callable[[], None]) -> None:
     on_response()
 
 
-def _settle(recorder: Recorder, http: str, timeline: Timeline, cycle: Any) -> None:
-    timeline.endpoint = attempt("noting an endpoint", _endpoint, recorder, http, cycle.scope) or 0
+def _settle(recorder: Recorder, timeline: Timeline, cycle: Any) -> None:
+    timeline.endpoint = attempt("noting an endpoint", _endpoint, recorder, cycle.scope) or 0
     if not cycle.response_started:
         timeline.status = 0
     if timeline.outcome:
@@ -165,21 +135,14 @@ def _settle(recorder: Recorder, http: str, timeline: Timeline, cycle: Any) -> No
         timeline.outcome = recorder.name("disconnected" if cycle.disconnected else "cancelled")
 
 
-def _endpoint(recorder: Recorder, http: str, scope: Any) -> int:
+def _endpoint(recorder: Recorder, scope: Any) -> int:
     bound, scheme, version = scope["server"], scope["scheme"], scope["http_version"]
-    number = recorder.endpoint(scheme, bound, version)
-    if native is not None and number:
-        _service(recorder, http).remember(bound, scheme, version, number)
-    return number
+    return recorder.endpoint(scheme, bound, version)
 
 
 def _send(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
     """The last status given before the response is started is that of the response."""
     owner = recorder.owner("server", "send")
-    if native is not None:
-        return mark_coroutine_function(
-            finish_wrapper(native.sending(CURRENT, original, owner), original)
-        )
     in_scope = scoped(original, owner)
 
     @functools.wraps(original)
@@ -230,9 +193,7 @@ def _record_400(recorder: Recorder, protocol: Any, http: str, start: int) -> Non
     timeline.status = 400
     timeline.endpoint = recorder.endpoint(protocol.scheme, protocol.server, None)
     timeline.http = recorder.name(http)
-    timeline.loop = recorder.name(
-        "uvloop" if _is_uvloop(type(protocol.loop).__module__) else "asyncio"
-    )
+    timeline.loop = recorder.name(_loop_name(protocol.loop))
     timeline.outcome = recorder.name("complete")
     mark(timeline, OS_THREAD, native_id())
     mark_at(timeline, (STEP, start, ident(), ROOT))
@@ -249,20 +210,6 @@ def _headers(scope: Any) -> dict[str, str]:
     }
 
 
-_reads: Any = _headers if native is None else native.heading(_headers, _CONTEXT)
-
-
-@functools.lru_cache(maxsize=2)
-def _service(recorder: Recorder, http: str) -> Any:
-    """Return what requests that one of uvicorn's protocols has read are seen through with."""
-    service = service_of(recorder, "asgi", _reads)
-    settle = functools.partial(attempt, "settling a request's outcome", _settle, recorder, http)
-    service.floor_ns = OCCUPANCY_FLOOR_NS
-    service.settle = native.settling(CURRENT, settle, settle, service)  # type: ignore[union-attr]
-    service.roots = native_roots(recorder)
-    return service
-
-
 @functools.cache
 def _server() -> str:
     """Nothing but gunicorn's worker class imports its module; `wrap` comes too late to see it."""
@@ -271,15 +218,14 @@ def _server() -> str:
     return "gunicorn.uvicorn" if of_gunicorn else "uvicorn"
 
 
-@functools.cache
-def _is_uvloop(module: str) -> bool:
-    return module.partition(".")[0] == "uvloop"
+def _loop_name(loop: object) -> str:
+    return "uvloop" if type(loop).__module__.partition(".")[0] == "uvloop" else "asyncio"
 
 
 def _seams(module: str, protocol: str, http: str) -> tuple[Seam, ...]:
     cycle = f"{module}:RequestResponseCycle"
     return (
-        Seam(f"{module}:{protocol}.data_received", _data_received(http), shapes=("self, data",)),
+        Seam(f"{module}:{protocol}.data_received", _data_received, shapes=("self, data",)),
         Seam(f"{module}:{protocol}.connection_lost", _connection_lost, shapes=("self, exc",)),
         Seam(f"{module}:{protocol}.send_400_response", _send_400(http), shapes=("self, msg",)),
         Seam(f"{cycle}.run_asgi", _run_asgi(http), shapes=("self, app",)),

@@ -9,11 +9,7 @@ if TYPE_CHECKING:
 
 
 class Sink(Protocol):
-    """Takes frames out of the worker; never blocks, never raises for a full buffer.
-
-    One that writes into a ring may say by `settled` where that is, for frames to go there at
-    once: see `tracer.ring.writer.RingWriter`.
-    """
+    """Takes frames out of the worker; never blocks, never raises for a full buffer."""
 
     largest: int
     """A frame of more bytes is dropped."""

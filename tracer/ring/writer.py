@@ -113,7 +113,7 @@ class RingWriter:
             self._write_slowly(several, [])
             return
         if answer:
-            self.heed(answer)
+            self._react(answer)
 
     def _write_slowly(self, several: list[tuple[int, bytes]], names: list[str]) -> None:
         """Write where there may be no ring yet, another process, or names to tell before."""
@@ -148,19 +148,11 @@ class RingWriter:
             self._let_go()
             return False
         if answer:
-            self.heed(answer)
+            self._react(answer)
         return True
 
-    def settled(self) -> tuple[RingMemory | None, Callable[[int], None]]:
-        """Return the ring, where the next frames need nothing but to be put there, and be counted.
-
-        And who does what it says then, if that isn't `TAKEN`.
-        """
-        told = self._told == len(self._texts) and os.getpid() == self._pid
-        return self._ring if told else None, self.heed
-
-    def heed(self, answer: int) -> None:
-        """Do what a ring says after writing."""
+    def _react(self, answer: int) -> None:
+        """Do what the ring's memory answers after writing."""
         if answer == LEAVE:
             self._let_go()
         else:

@@ -8,16 +8,14 @@ import logging
 import os
 import threading
 from threading import get_ident as ident
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from tracer.model import frames
 from tracer.model.clock import now
 from tracer.model.marks import BusyNumbers, Log
-from tracer.model.native import native
 from tracer.model.timeline import Timeline
 from tracer.runtime import loop_state
 from tracer.runtime.blockers import Blockers
-from tracer.runtime.fast_close import arm, ending_of
 from tracer.runtime.identity import identify
 from tracer.runtime.naming import Naming
 from tracer.runtime.sampling import DROPPED, Sampler
@@ -95,10 +93,6 @@ class Recorder:
         self.arming: Arming | None = None
         self.policy = policy or Policy()
         self.sampler = Sampler(self.policy, self.name)
-        self.ending: Any = None
-        """Closes timelines in C while all is as usual, and else has `close` do it."""
-        if native is not None:
-            self.close = self.ending = ending_of(self)  # type: ignore[method-assign]
 
     def open(
         self,
@@ -254,8 +248,6 @@ class Recorder:
 
     def after_fork(self) -> None:
         """Start afresh in a forked child: nothing of the parent's is ours to hand over."""
-        if self.ending is not None:
-            self.ending.disarm()
         self._lock = threading.Lock()
         self.busy.take()
         self.busy.opened = None
@@ -269,15 +261,11 @@ class Recorder:
 
     def _send(self, several: list[tuple[int, bytes]]) -> None:
         """Hand over frames, and before them who held which thread until now."""
-        if self.ending is not None:
-            self.ending.disarm()
         if len(self.busy):
             several.insert(0, (frames.OCCUPANCY, self.busy.take()))
         if self.described != len(self.problems):
             self._describe()
         self.sink.write(several, self._naming.take() if self.names.new else [])
-        if self.ending is not None:
-            arm(self)
 
     def _describe(self) -> None:
         state = len(self.problems)

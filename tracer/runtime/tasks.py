@@ -55,12 +55,6 @@ async def root_track(
         del timeline, settle  # a cycle of Django's keeps this frame for the garbage collector
 
 
-def native_roots(recorder: Recorder) -> Any:
-    """Return what does the same in C: called with timeline, coroutine, `settle` and its cycle."""
-    asked = (asyncio.get_running_loop, asyncio.current_task)
-    return native.Roots(CURRENT, *asked, _mark_awaited, recorder)  # type: ignore[union-attr]
-
-
 async def followed(coroutine: Coroutine[Any, Any, Any], timeline: Timeline, track: int) -> Any:
     """Run a coroutine of this request as a track of its own."""
     _begin(timeline)

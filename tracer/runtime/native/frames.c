@@ -1,5 +1,35 @@
 #include "native.h"
 
+/* How the frame of a timeline begins: `tracer.model.frames` says what each of them is. */
+typedef struct __attribute__((packed)) {
+    uint64_t sequence;
+    int64_t start_ns;
+    int64_t finish_ns;
+    uint64_t request_id;
+    uint64_t trace_high;
+    uint64_t trace_low;
+    uint64_t parent;
+    double weight;
+    uint64_t connection;
+    int32_t status;
+    uint32_t server;
+    uint32_t interface;
+    uint32_t loop;
+    uint32_t http;
+    uint32_t method;
+    uint32_t route;
+    uint32_t view;
+    uint32_t outcome;
+    uint32_t error_type;
+    uint32_t folded;
+    uint32_t path_size;
+    uint32_t mark_count;
+    uint8_t has_parent;
+    uint8_t kept;
+    uint8_t unused[2];
+    uint32_t endpoint;
+} Head;
+
 /* The frame of a timeline: call for call what `tracer.model.frames.encode_timeline` says in Python. */
 
 /* The low and the high half of an id of 128 bits. False with an error. */
@@ -32,7 +62,8 @@ read_status(PyObject *given, int32_t *status)
     return PyErr_Occurred() == NULL;
 }
 
-bool
+/* All but ids and path of a finished timeline. False with an error. */
+static bool
 frame_head(Marks *marks, int64_t finish_ns, Head *head)
 {
     int32_t status;

@@ -348,14 +348,6 @@ marks_made(PyTypeObject *type)
     return marks;
 }
 
-Marks *
-marks_begun(PyTypeObject *type)
-{
-    Marks *marks = type->tp_init == PyBaseObject_Type.tp_init ? marks_made(type) : NULL;
-    PyErr_Clear();
-    return marks;
-}
-
 /* (sequence, start_ns, server, interface), or nothing */
 static PyObject *
 marks_new(PyTypeObject *type, PyObject *args, PyObject *names)

@@ -117,17 +117,8 @@ static PyMethodDef native_methods[] = {
     {"closed", (PyCFunction)(void (*)(void))native_closed, METH_FASTCALL, NULL},
     {"reading", native_reading, METH_VARARGS, NULL},
     {"live", native_live, METH_VARARGS, NULL},
-    {"serving", native_serving, METH_VARARGS, NULL},
-    {"serving_queued", native_serving_queued, METH_VARARGS, NULL},
-    {"admitting", native_admitting, METH_VARARGS, NULL},
-    {"answering", native_answering, METH_VARARGS, NULL},
-    {"heading", native_heading, METH_VARARGS, NULL},
     {"answered", native_answered, METH_VARARGS, NULL},
     {"noting", native_noting, METH_VARARGS, NULL},
-    {"running", native_running, METH_VARARGS, NULL},
-    {"received", native_received, METH_VARARGS, NULL},
-    {"sending", native_sending, METH_VARARGS, NULL},
-    {"settling", native_settling, METH_VARARGS, NULL},
     {"view", native_view, METH_VARARGS, NULL},
     {"resolving", native_resolving, METH_VARARGS, NULL},
     {"chosen", native_chosen, METH_VARARGS, NULL},
@@ -171,14 +162,9 @@ PyInit__native(void)
     }
     if (process_prepare() && busy_prepare() && handles_prepare() && submit_prepare() &&
         sites_prepare() && coroutines_prepare() && direct_await_prepare() && steps_prepare() &&
-        turns_prepare() && hops_prepare() && views_prepare() && service_prepare() &&
-        gunicorn_prepare() && root_prepare() && uvicorn_prepare() &&
-        wrapper_prepare() && register_type(module, "Marks", &Marks_Type) &&
+        turns_prepare() && hops_prepare() && views_prepare() && wrapper_prepare() && register_type(module, "Marks", &Marks_Type) &&
         register_type(module, "Log", &Log_Type) &&
         register_type(module, "RingMemory", &RingMemory_Type) &&
-        register_type(module, "Ending", &Ending_Type) &&
-        register_type(module, "Roots", &Roots_Type) &&
-        register_type(module, "Service", &Service_Type) &&
         register_type(module, "WeakAttribute", &WeakAttribute_Type) &&
         register_type(module, "Waiting", &Waiting_Type) &&
         register_type(module, "Steps", &Steps_Type)) {

@@ -87,7 +87,6 @@ typedef struct {
     PyObject *context;      /* in which a loop is told of this request's results, or NULL */
     void *of_loop;          /* which; it is only compared */
     char closed;
-    char callerless; /* nothing of a caller's was in the request's head */
 } Marks;
 
 typedef struct {
@@ -134,84 +133,6 @@ typedef struct {
     char says_wrapped; /* whether it has its function for `__wrapped__` */
 } Wrapper;
 
-/* How the frame of a timeline begins: `tracer.model.frames` says what each of them is. */
-typedef struct __attribute__((packed)) {
-    uint64_t sequence;
-    int64_t start_ns;
-    int64_t finish_ns;
-    uint64_t request_id;
-    uint64_t trace_high;
-    uint64_t trace_low;
-    uint64_t parent;
-    double weight;
-    uint64_t connection;
-    int32_t status;
-    uint32_t server;
-    uint32_t interface;
-    uint32_t loop;
-    uint32_t http;
-    uint32_t method;
-    uint32_t route;
-    uint32_t view;
-    uint32_t outcome;
-    uint32_t error_type;
-    uint32_t folded;
-    uint32_t path_size;
-    uint32_t mark_count;
-    uint8_t has_parent;
-    uint8_t kept;
-    uint8_t unused[2];
-    uint32_t endpoint;
-} Head;
-
-/* All but ids and path of a finished timeline. False with an error. */
-bool frame_head(Marks *marks, int64_t finish_ns, Head *head);
-
-typedef struct {
-    const void *data;
-    uint64_t size;
-} Piece;
-
-/* What goes into a ring: its content is one piece, or two. */
-typedef struct {
-    uint32_t kind;
-    Piece head;
-    Piece rest;
-} Frame;
-
-/* The mapped memory of a worker's ring. */
-typedef struct {
-    PyObject_HEAD
-    Py_buffer view;
-    uint64_t capacity;
-    uint64_t lap; /* from here on it may start over */
-    uint64_t tail;
-    uint64_t head;
-    uint64_t sent;
-    uint64_t written;
-    uint64_t ready; /* up to here its pages were there once */
-    int64_t read_ns;
-    int descriptor; /* of its file, or -1; the next three are what that was */
-    ino_t inode;
-    dev_t device;
-    blkcnt_t blocks;
-    bool guarded;
-} RingMemory;
-
-/* Write frames, where that `fits`: an answer of `tracer.ring.memory`, or -1 with an error, when
-   nothing was counted. */
-int ring_write(RingMemory *ring, const Frame *frames, Py_ssize_t count, bool fits,
-               const Py_buffer *counts);
-
-/* Of an `Ending`, which is armed as long as all is as usual and every request is recorded: */
-bool ending_is_armed(PyObject *ending);
-PyObject *ending_verdict(PyObject *ending); /* borrowed, like the next: what every request gets */
-PyObject *ending_admits(PyObject *ending);  /* counts one; NULL, and nothing, where not armed */
-Log *ending_busy(PyObject *ending);
-
-extern PyTypeObject Ending_Type;
-extern PyTypeObject Service_Type;
-extern PyTypeObject Roots_Type;
 extern PyTypeObject Marks_Type;
 extern PyTypeObject Log_Type;
 extern PyTypeObject Wrapper_Type;
@@ -241,15 +162,10 @@ is_marks(PyObject *object)
     return object != NULL && (Py_IS_TYPE(object, marks_kind) || is_marks_of_any(object));
 }
 
-pid_t this_process(void);
-
 /* The number that the kernel has for this thread. */
 int64_t os_thread(void);
 
 PyObject *marks_drop(PyObject *self, PyObject *unused);
-
-/* A timeline of nothing yet, NULL without an error where there is no memory or it isn't plain. */
-Marks *marks_begun(PyTypeObject *type);
 
 /* Bytes were handed to the kernel; past the limit only the last of them count. */
 void marks_sent(Marks *marks);
@@ -259,15 +175,6 @@ bool someone_waits(PyObject *waiting);
 
 /* Calls something of Python's with the error that is set, which stays as it is. */
 void tell_error(PyObject *failed);
-
-/* An awaitable that drives a coroutine; `waiting` may be NULL. NULL with an error. */
-PyObject *steps_made(PyObject *coroutine, Marks *marks, int64_t track, PyObject *waiting,
-                     PyObject *mark_awaited);
-
-/* Run a coroutine as the root of a request: (what all have in common, ...). Steals the coroutine;
-   NULL with an error. */
-PyObject *root_made(PyObject *roots, Marks *marks, PyObject *coroutine, PyObject *settle,
-                    PyObject *cycle);
 
 /* Append a mark; drops it where there is no memory. ConnectionState no Python object and no error. */
 void marks_push(Marks *marks, int64_t code, int64_t instant, int64_t thread, int64_t value);
@@ -361,17 +268,8 @@ void slot_free(void *slot);
 PyObject *scope_of_one(Marks *marks, PyObject *wrapped, int64_t owner);
 
 PyObject *native_live(PyObject *module, PyObject *args);
-PyObject *native_serving(PyObject *module, PyObject *args);
-PyObject *native_serving_queued(PyObject *module, PyObject *args);
-PyObject *native_admitting(PyObject *module, PyObject *args);
-PyObject *native_answering(PyObject *module, PyObject *args);
-PyObject *native_heading(PyObject *module, PyObject *args);
 PyObject *native_answered(PyObject *module, PyObject *args);
 PyObject *native_noting(PyObject *module, PyObject *args);
-PyObject *native_running(PyObject *module, PyObject *args);
-PyObject *native_received(PyObject *module, PyObject *args);
-PyObject *native_sending(PyObject *module, PyObject *args);
-PyObject *native_settling(PyObject *module, PyObject *args);
 PyObject *native_view(PyObject *module, PyObject *args);
 PyObject *native_resolving(PyObject *module, PyObject *args);
 PyObject *native_chosen(PyObject *module, PyObject *args);
@@ -390,10 +288,6 @@ bool direct_await_prepare(void);
 bool hops_prepare(void);
 bool steps_prepare(void);
 bool views_prepare(void);
-bool service_prepare(void);
-bool gunicorn_prepare(void);
-bool root_prepare(void);
-bool uvicorn_prepare(void);
 
 /* Codes of `tracer.model.timeline`; given at import, so there is one list of them. */
 extern int64_t ENTER, EXIT, STEP, YIELD, DONE, SUBMIT, SUBMITTED, RUN, RUN_ON, RAN, NOTIFIED, READY;

@@ -2,9 +2,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Which process and which thread this is: the kernel is asked once for each, and again after a fork. */
+/* Which thread this is: the kernel is asked once for each, and again after a fork. */
 
-static pid_t process;
 static uint64_t forks;
 
 static _Thread_local struct {
@@ -15,14 +14,7 @@ static _Thread_local struct {
 static void
 forked(void)
 {
-    process = getpid();
     forks++;
-}
-
-pid_t
-this_process(void)
-{
-    return process;
 }
 
 int64_t
@@ -38,6 +30,5 @@ os_thread(void)
 bool
 process_prepare(void)
 {
-    process = getpid();
     return pthread_atfork(NULL, NULL, forked) == 0;
 }

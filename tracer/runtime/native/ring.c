@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* The mapped memory of a worker's ring; call for call what `tracer/ring_memory.py` says. */
+/* The mapped memory of a worker's ring; call for call what `tracer/ring/memory.py` says. */
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -14,6 +14,31 @@
 /* Places and answers of `tracer.ring.layout` and `tracer.ring.memory`; given at import. */
 static long long FRAMES, FRAME_SIZE, ALIGN, PAGE, HEAD, SENT_COUNT, WRITTEN, TAIL, WANTED, REQUESTS;
 static long long WRAP, TAKEN, DROPPED, UNREAD, LEAVE, NEGLECT_NS, TIMELINE;
+
+typedef struct {
+    uint32_t kind;
+    const void *content;
+    uint64_t length;
+} Frame;
+
+/* The mapped memory of a worker's ring. */
+typedef struct {
+    PyObject_HEAD
+    Py_buffer view;
+    uint64_t capacity;
+    uint64_t lap; /* from here on it may start over */
+    uint64_t tail;
+    uint64_t head;
+    uint64_t sent;
+    uint64_t written;
+    uint64_t ready; /* up to here its pages were there once */
+    int64_t read_ns;
+    int descriptor; /* of its file, or -1; the next three are what that was */
+    ino_t inode;
+    dev_t device;
+    blkcnt_t blocks;
+    bool guarded;
+} RingMemory;
 
 typedef struct {
     uint32_t length;
@@ -81,16 +106,10 @@ write_head(RingMemory *ring, uint64_t at, uint32_t length, uint32_t kind, uint64
 }
 
 static inline uint64_t
-length_of(const Frame *frame)
-{
-    return frame->head.size + frame->rest.size;
-}
-
-static inline uint64_t
 room_for(const Frame *frame)
 {
     uint64_t align = (uint64_t)ALIGN;
-    return ((uint64_t)FRAME_SIZE + length_of(frame) + align - 1) / align * align;
+    return ((uint64_t)FRAME_SIZE + frame->length + align - 1) / align * align;
 }
 
 /* Whether all is read, so that what comes next can go where the cache still knows the memory. */
@@ -152,11 +171,8 @@ append(RingMemory *ring, const Frame *frame, uint64_t number, bool *touched)
         write_head(ring, first, (uint32_t)WRAP, 0, 0);
     }
     char *to = (char *)ring->view.buf + start + FRAME_SIZE;
-    memcpy(to, frame->head.data, frame->head.size);
-    if (frame->rest.size) {
-        memcpy(to + frame->head.size, frame->rest.data, frame->rest.size);
-    }
-    write_head(ring, start, (uint32_t)length_of(frame), frame->kind, number);
+    memcpy(to, frame->content, frame->length);
+    write_head(ring, start, (uint32_t)frame->length, frame->kind, number);
     ring->head += needed;
     ring->written += number > 0;
     return 1;
@@ -188,9 +204,11 @@ append_all(RingMemory *ring, const Frame *frames, Py_ssize_t count, bool fits)
     return all;
 }
 
-int
-ring_write(RingMemory *ring, const Frame *frames, Py_ssize_t count, bool fits,
-           const Py_buffer *counts)
+/* Write frames, where that `fits`: an answer of `tracer.ring.memory`, or -1 with an error, when
+   nothing was counted. */
+static int
+write_frames(RingMemory *ring, const Frame *frames, Py_ssize_t count, bool fits,
+             const Py_buffer *counts)
 {
     uint64_t head = ring->head, sent = ring->sent, before = ring->written;
     int written = append_all(ring, frames, count, fits);
@@ -224,8 +242,8 @@ read_frame(PyObject *entry, Frame *frame)
     }
     PyObject *content = PyTuple_GET_ITEM(entry, 1);
     frame->kind = (uint32_t)PyLong_AsLong(PyTuple_GET_ITEM(entry, 0));
-    frame->head = (Piece){PyBytes_AS_STRING(content), (uint64_t)PyBytes_GET_SIZE(content)};
-    frame->rest = (Piece){NULL, 0};
+    frame->content = PyBytes_AS_STRING(content);
+    frame->length = (uint64_t)PyBytes_GET_SIZE(content);
     return PyErr_Occurred() == NULL;
 }
 
@@ -253,7 +271,7 @@ ring_put(PyObject *self, PyObject *const *args, Py_ssize_t count)
         read++;
     }
     if (read == several) {
-        answer = ring_write((RingMemory *)self, frames, several, args[1] == Py_True, &counts);
+        answer = write_frames((RingMemory *)self, frames, several, args[1] == Py_True, &counts);
     }
     PyMem_Free(frames);
     PyBuffer_Release(&counts);

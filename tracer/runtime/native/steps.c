@@ -261,7 +261,8 @@ steps_close(PyObject *self, PyObject *Py_UNUSED(unused))
     return closed;
 }
 
-PyObject *
+/* An awaitable that drives a coroutine; `waiting` may be NULL. NULL with an error. */
+static PyObject *
 steps_made(PyObject *coroutine, Marks *marks, int64_t track, PyObject *waiting,
            PyObject *mark_awaited)
 {
