@@ -46,6 +46,7 @@ lint: venv
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/stubtest tracer.model._native --ignore-disjoint-bases
 
 # How the library for charts came into the package, with its licence; needs npm, and nobody else does.
 UPLOT := 1.6.32

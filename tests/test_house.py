@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tracer.model.native import native
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "tracer"
 MOST_AT_THE_ROOT = 4
@@ -23,6 +25,10 @@ FOR_PEOPLE = ("click", "rich", "numpy", "httptools", "jinja2", "opentelemetry", 
         ["ruff", "format", "--check", "--quiet"],
         ["mypy", "--no-error-summary"],
         ["lint-imports", "--no-logo"],
+        pytest.param(
+            ["stubtest", "tracer.model._native", "--ignore-disjoint-bases", "--concise"],
+            marks=pytest.mark.skipif(native is None, reason="no accelerator"),
+        ),
     ],
     ids=" ".join,
 )

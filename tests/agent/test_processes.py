@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(native is None, reason="Python asks `threading` 
 def told() -> int:
     """Hand something over on this thread; return the thread's number as it was marked."""
     timeline = Timeline(1, 0, 0, 0)
-    native.run_hop(None, Log(), 1 << 60, timeline, 1, int)
+    native.run_handoff(None, Log(), 1 << 60, timeline, 1, int)
     (number,) = [value for code, _, _, value in timeline.marks() if code == RUN_ON]
     return number
 

@@ -32,7 +32,7 @@ def original(monkeypatch):
     found = asyncio.Handle._run
     recorder = Recorder(Nowhere())
     known = (CURRENT, recorder, Log(), lambda *_: None, 0, 1 << 60, asyncio.Handle)
-    monkeypatch.setattr(asyncio.Handle, "_run", native.turn(found, *known))
+    monkeypatch.setattr(asyncio.Handle, "_run", native.run_handle(found, *known))
     return found
 
 

@@ -30,11 +30,13 @@ class Loop:
         self.contexts.append(context)
 
 
-poke = native and native.poked(Loop.call_soon_threadsafe, CURRENT, Loop.call_soon_threadsafe)
+poke = native and native.call_soon_threadsafe(
+    Loop.call_soon_threadsafe, CURRENT, Loop.call_soon_threadsafe
+)
 
 
 def hand_back(timeline, loop, hop):
-    native.run_hop(Recorder(), Log(), 1 << 60, timeline, hop, lambda: "done")
+    native.run_handoff(Recorder(), Log(), 1 << 60, timeline, hop, lambda: "done")
     poke(loop, print)
 
 

@@ -297,7 +297,7 @@ def test_what_another_put_there_for_a_method_stays_callable(timeline):
 
 @pytest.mark.skipif(native is None, reason="only in C")
 def test_what_a_server_reads_is_a_head_until_the_method_is_known(timeline):
-    reading = native.reading(CURRENT, lambda word: word.upper(), 5, 4)
+    reading = native.read_scope(CURRENT, lambda word: word.upper(), 5, 4)
     assert contextvars.Context().run(reading, "untraced") == "UNTRACED"
     reading("head")
     timeline.method = 3

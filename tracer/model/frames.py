@@ -99,7 +99,7 @@ def closed(timeline: Timeline, finish_ns: int, ids: Ids) -> bytes:
 
 
 if native is not None and not TYPE_CHECKING:
-    closed = native.closed
+    closed = native.encode_closed
 
 
 def encode_timeline(

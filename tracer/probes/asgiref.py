@@ -93,8 +93,8 @@ async def _hop(call: Coroutine[Any, Any, Any], timeline: Timeline, site: int) ->
 def _run_in_executor(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
     """See both sides of a hop where asgiref, of any release and subclass, crosses over."""
     if native is not None:
-        told = (native.run_hop, recorder, recorder.busy, LONG_NS)
-        executed = native.executed(original, CURRENT, (functools.partial, WATCHED, *told))
+        told = (native.run_handoff, recorder, recorder.busy, LONG_NS)
+        executed = native.run_in_executor(original, CURRENT, (functools.partial, WATCHED, *told))
         return finish_wrapper(executed, original)
 
     @functools.wraps(original)
@@ -148,7 +148,7 @@ def _mark_run(timeline: Timeline, hop: int, instant: int) -> None:
 def _restore_context(_recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
     """Asgiref's last act before it calls what was handed over, in thread and loop alike."""
     if native is not None:
-        return finish_wrapper(native.restored(original), original)
+        return finish_wrapper(native.restore_context(original), original)
 
     @functools.wraps(original)
     def restore_context(context: Any) -> None:
@@ -167,7 +167,7 @@ def _restore_context(_recorder: Recorder, original: Callable[..., Any]) -> Calla
 def _work_item(_recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
     """Know when a pool's thread became free: the end of `queue`, the begin of `wake`."""
     if native is not None:
-        return finish_wrapper(native.worked(original), original)
+        return finish_wrapper(native.run_work_item(original), original)
 
     @functools.wraps(original)
     def run(self: Any, *args: Any) -> Any:
@@ -217,7 +217,7 @@ async def _begin_bridge(coroutine: Coroutine[Any, Any, Any], timeline: Timeline,
     if native is None:
         _beginning[ident()] = (timeline, BEGUN, track)
     else:
-        native.begins(timeline, BEGUN, track)
+        native.begin_bridge(timeline, BEGUN, track)
     mark(timeline, OS_THREAD, native_id())
     return await followed(coroutine, timeline, track)
 

@@ -28,7 +28,7 @@ def _handle_run(recorder: Recorder, original: Callable[[Any], None]) -> Callable
         slow = functools.partial(callbacks.log, recorder)
         known = (CURRENT, recorder, recorder.busy, slow, floor, long)
         handles = (asyncio.Handle,) if _runs_only(original) else ()
-        turn = native.turn(original, *known, *handles)
+        turn = native.run_handle(original, *known, *handles)
         return finish_wrapper(turn, original)
 
     @functools.wraps(original)

@@ -90,7 +90,7 @@ def _resolve(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., 
     owner = recorder.owner("handler", "resolve_request")
     note = functools.partial(attempt, "noting a route", _note_route, recorder)
     if native is not None:
-        made = native.resolving(CURRENT, original, owner, 0, recorder.names, note)
+        made = native.resolve(CURRENT, original, owner, 0, recorder.names, note)
         return finish_wrapper(made, original)
 
     @functools.wraps(original)
@@ -126,7 +126,7 @@ def _make_view_atomic(recorder: Recorder, original: Callable[..., Any]) -> Calla
         return traced
 
     if native is not None:
-        made = native.chosen(CURRENT, original, 0, 0, traced_views, choose)
+        made = native.choose_view(CURRENT, original, 0, 0, traced_views, choose)
         return finish_wrapper(made, original)
 
     @functools.wraps(original)

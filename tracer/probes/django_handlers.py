@@ -79,7 +79,7 @@ def _asgi_call(recorder: Recorder, original: Callable[..., Any]) -> Callable[...
             leave(timeline, owner)
 
     if native is not None:
-        made = native.waits(CURRENT, original, owner, True, __call__)  # noqa: FBT003 - it is C
+        made = native.async_scope(CURRENT, original, owner, True, __call__)  # noqa: FBT003 - it is C
         return mark_coroutine_function(finish_wrapper(made, original))
     return __call__
 
@@ -88,7 +88,7 @@ def _wsgi_call(recorder: Recorder, original: Callable[..., Any]) -> Callable[...
     owner = recorder.owner("handler")
     closing = recorder.owner("handler", "response.close")
     if native is not None:
-        made = native.answered(CURRENT, original, owner, closing, "close")
+        made = native.handler_call(CURRENT, original, owner, closing, "close")
         return finish_wrapper(made, original)
 
     @functools.wraps(original)
@@ -155,7 +155,7 @@ def _live_receivers(recorder: Recorder, original: Callable[..., Any]) -> Callabl
     receivers = _Receivers(recorder)
     if native is not None:
         known = dict.fromkeys(heard, receivers.plain)
-        made = native.live(original, CURRENT, known, receivers.traced)
+        made = native.live_receivers(original, CURRENT, known, receivers.traced)
         return finish_wrapper(made, original)
 
     @functools.wraps(original)

@@ -114,7 +114,7 @@ def _chunk(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., An
     """Read from the client: the request's head until it is parsed, then its body."""
     head, body = recorder.owner("server", "read"), recorder.owner("server", "body")
     if native is not None:
-        return finish_wrapper(native.reading(CURRENT, original, body, head), original)
+        return finish_wrapper(native.read_scope(CURRENT, original, body, head), original)
 
     @functools.wraps(original)
     def chunk(self: Any, *args: Any) -> Any:

@@ -21,7 +21,7 @@ def noting_errors(recorder: Recorder) -> Callable[[Any], Any]:
 
     def noting(app: Any) -> Any:
         if native is not None:
-            return native.noting(app, CURRENT, failed)
+            return native.noting_errors(app, CURRENT, failed)
 
         async def application(scope: Any, receive: Any, send: Any) -> Any:
             try:

@@ -38,12 +38,12 @@ class Sites:
         """Return asgiref's `call` with each hand-off marked, in C; `of` tells unknown ones."""
         if native is None:
             return None
-        return native.asked(call, variable, (self._known, self._ours, of))
+        return native.sync_to_async(call, variable, (self._known, self._ours, of))
 
     def of(self, function: Any) -> int:
         """Return the name id of a hand-off of `function` that is asked for right now."""
         if native is not None:
-            known: int | None = native.site(self._known, self._ours, function)
+            known: int | None = native.handoff_site(self._known, self._ours, function)
             if known is not None:
                 return known
         frame: FrameType | None = sys._getframe()  # noqa: SLF001 - the way to ask who asked

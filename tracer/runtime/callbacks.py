@@ -42,8 +42,8 @@ def timed(
     if native is not None:
         slow = functools.partial(log, recorder)
         known = (CURRENT, recorder, recorder.busy, slow, OCCUPANCY_FLOOR_NS, LONG_NS)
-        given = ((native.timed(log, *known), *_PLUMBING), place, CURRENT, waiting)
-        return finish_wrapper(native.scheduled(original, *given), original)
+        given = ((native.timed_callback(log, *known), *_PLUMBING), place, CURRENT, waiting)
+        return finish_wrapper(native.schedule(original, *given), original)
 
     def logged(callback: Any, *args: Any) -> None:
         start = now()

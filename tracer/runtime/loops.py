@@ -146,7 +146,7 @@ def call_soon_threadsafe(_recorder: Recorder, original: Callable[..., Any]) -> C
             mark(timeline, CALL_SUBMITTED, 0)
 
     if native is not None:
-        return finish_wrapper(native.poked(original, CURRENT, bridged), original)
+        return finish_wrapper(native.call_soon_threadsafe(original, CURRENT, bridged), original)
 
     @functools.wraps(original)
     def call_soon_threadsafe(self: Any, callback: Any, *args: Any, context: Any = None) -> Any:
@@ -163,7 +163,7 @@ def call_soon_threadsafe(_recorder: Recorder, original: Callable[..., Any]) -> C
 
 def _call_soon(original: Callable[..., Any]) -> Callable[..., Any]:
     if native is not None:
-        return finish_wrapper(native.soon(original, CURRENT), original)
+        return finish_wrapper(native.call_soon(original, CURRENT), original)
 
     def call_soon(callback: Any, *args: Any, context: Any = None) -> Any:
         mark_ready(callback, context)

@@ -77,7 +77,7 @@ def _sync_scope(wrapped: Callable[..., Any], owner: int) -> Callable[..., Any]:
 
 def _async_scope(wrapped: Callable[..., Any], owner: int) -> Callable[..., Any]:
     if native is not None:
-        made = native.waits(CURRENT, wrapped, owner, _makes_a_coroutine(wrapped))
+        made = native.async_scope(CURRENT, wrapped, owner, _makes_a_coroutine(wrapped))
         return mark_coroutine_function(finish_wrapper(made, wrapped))
     current = CURRENT.get
 

@@ -128,7 +128,7 @@ def test_a_scope_that_is_left_in_the_middle_ends(timeline, how):
     ("gives", "expected"), [(Later, 8), (lambda: 5, TypeError), (lambda: 1 / 0, ZeroDivisionError)]
 )
 def test_what_gives_no_coroutine_has_its_scope_as_well(timeline, gives, expected):
-    waits = native.waits(CURRENT, gives, INNER, False)
+    waits = native.async_scope(CURRENT, gives, INNER, False)
 
     async def main():
         return await waits()

@@ -133,23 +133,34 @@ def test_receivers_are_stood_in_for_and_those_unknown_by_others(timeline, shape)
 
     signals = {"mine": {id(known.__code__): 5}}
     for live in ([known, known], []):
-        traced = native.live(lambda *_, live=live: shape(live), CURRENT, signals, other)("mine", 1)
+        traced = native.live_receivers(lambda *_, live=live: shape(live), CURRENT, signals, other)(
+            "mine", 1
+        )
         found = traced[0] if isinstance(traced, tuple) else traced
         assert [one(sender="me") for one in found] == ["known"] * len(live)
     assert [(code, value) for code, _, _, value in timeline.marks()] == [(ENTER, 5), (EXIT, 5)] * 2
     live = shape([known, unknown])
-    assert native.live(lambda *_: live, CURRENT, signals, other)("mine", 1) == ("other", live)
-    assert native.live(lambda *_: live, CURRENT, signals, lambda *_: 1 / 0)("mine", 1) is live
+    assert native.live_receivers(lambda *_: live, CURRENT, signals, other)("mine", 1) == (
+        "other",
+        live,
+    )
+    assert (
+        native.live_receivers(lambda *_: live, CURRENT, signals, lambda *_: 1 / 0)("mine", 1)
+        is live
+    )
     for not_heard in (("theirs", 1), ([], 1), ()):
-        assert native.live(lambda *_: live, CURRENT, signals, other)(*not_heard) is live
+        assert native.live_receivers(lambda *_: live, CURRENT, signals, other)(*not_heard) is live
     with pytest.raises(ZeroDivisionError):
-        native.live(lambda *_: 1 / 0, CURRENT, signals, other)("mine", 1)
+        native.live_receivers(lambda *_: 1 / 0, CURRENT, signals, other)("mine", 1)
 
 
 @pytest.mark.skipif(native is None, reason="no accelerator")
 def test_without_a_request_receivers_are_what_they_are():
     live = [print]
-    assert native.live(lambda *_: live, CURRENT, {"mine": {}}, lambda *_: 1 / 0)("mine", 1) is live
+    assert (
+        native.live_receivers(lambda *_: live, CURRENT, {"mine": {}}, lambda *_: 1 / 0)("mine", 1)
+        is live
+    )
 
 
 def test_marks_of_the_module_carry_instant_and_thread(timeline):

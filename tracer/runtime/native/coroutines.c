@@ -367,7 +367,7 @@ call_later(Awaited *awaited, PyObject *wrapped, PyObject *const *args, Py_ssize_
 /* What gives something to await: called when it is awaited, which may be at once, unless to call it
    is but to make a coroutine, which runs nothing yet. */
 static PyObject *
-waits_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
+async_scope_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
     Wrapper *scope = (Wrapper *)self;
     Marks *marks = current_marks(scope->variable);
@@ -393,9 +393,9 @@ waits_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names
     return (PyObject *)awaited;
 }
 
-/* waits(variable, wrapped, owner, makes a coroutine[, what is called where no timeline is current]) */
+/* async_scope(variable, wrapped, owner, makes a coroutine[, what is called where no timeline is current]) */
 PyObject *
-native_waits(PyObject *Py_UNUSED(module), PyObject *args)
+native_async_scope(PyObject *Py_UNUSED(module), PyObject *args)
 {
     PyObject *variable, *wrapped, *otherwise = NULL;
     long long owner;
@@ -403,7 +403,7 @@ native_waits(PyObject *Py_UNUSED(module), PyObject *args)
     if (!PyArg_ParseTuple(args, "OOLp|O", &variable, &wrapped, &owner, &makes, &otherwise)) {
         return NULL;
     }
-    Wrapper *scope = (Wrapper *)wrapper_new(waits_call, wrapped);
+    Wrapper *scope = (Wrapper *)wrapper_new(async_scope_call, wrapped);
     if (scope != NULL) {
         scope->variable = Py_NewRef(variable);
         scope->number = owner;
@@ -415,7 +415,7 @@ native_waits(PyObject *Py_UNUSED(module), PyObject *args)
 
 /* An application, called by its server; an exception that leaves it is told. */
 static PyObject *
-noting_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
+noting_errors_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
     Wrapper *noting = (Wrapper *)self;
     Marks *marks = current_marks(noting->variable);
@@ -440,11 +440,11 @@ noting_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *name
     return (PyObject *)awaited;
 }
 
-/* noting(wrapped, variable, failed) */
+/* noting_errors(wrapped, variable, failed) */
 PyObject *
-native_noting(PyObject *Py_UNUSED(module), PyObject *args)
+native_noting_errors(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    return native_wrapper(noting_call, args);
+    return native_wrapper(noting_errors_call, args);
 }
 
 bool

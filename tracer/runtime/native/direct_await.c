@@ -6,7 +6,7 @@
    of by the interpreter's loop, and makes an exception of what it returns: with nine around each
    hand-off a quarter of the instructions that tracing added. */
 
-#if PY_VERSION_HEX >= 0x030C0000
+#if READS_FRAMES
 
 enum { PLACES = 256 };
 

@@ -122,14 +122,14 @@ read_ids(PyObject *ids, Head *head)
     return PyErr_Occurred() == NULL;
 }
 
-/* closed(timeline, finish_ns, (request_id, trace_id, parent or None)): its frame; it takes no
+/* encode_closed(timeline, finish_ns, (request_id, trace_id, parent or None)): its frame; it takes no
    more marks. */
 PyObject *
-native_closed(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
+native_encode_closed(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
 {
     if (count != 3 || !is_marks(args[0]) || !PyTuple_Check(args[2]) ||
         PyTuple_GET_SIZE(args[2]) != 3) {
-        PyErr_SetString(PyExc_TypeError, "closed(timeline, finish_ns, ids)");
+        PyErr_SetString(PyExc_TypeError, "encode_closed(timeline, finish_ns, ids)");
         return NULL;
     }
     Marks *marks = (Marks *)args[0];

@@ -111,12 +111,12 @@ run_entered(Marks *marks, PyObject *function)
     return result;
 }
 
-/* run_hop(recorder, log, limit, timeline, hop, function): what the executor is given to run. */
+/* run_handoff(recorder, log, limit, timeline, hop, function): what the executor is given to run. */
 PyObject *
-native_run_hop(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
+native_run_handoff(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
 {
     if (count != 6 || !Py_IS_TYPE(args[1], &Log_Type) || !is_marks(args[3])) {
-        PyErr_SetString(PyExc_TypeError, "run_hop(recorder, log, limit, timeline, hop, function)");
+        PyErr_SetString(PyExc_TypeError, "run_handoff(recorder, log, limit, timeline, hop, function)");
         return NULL;
     }
     Marks *marks = (Marks *)args[3];
@@ -153,9 +153,9 @@ native_run_hop(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t co
     return result;
 }
 
-/* begins(timeline, code, number): what to mark once asgiref has restored the context. */
+/* begin_bridge(timeline, code, number): what to mark once asgiref has restored the context. */
 PyObject *
-native_begins(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
+native_begin_bridge(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
 {
     Here *at = count == 3 && is_marks(args[0]) ? here(true) : NULL;
     if (at != NULL) {
@@ -169,7 +169,7 @@ native_begins(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t cou
 
 /* asgiref's `_restore_context`: its last act before it calls what was handed over. */
 PyObject *
-restored_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
+restore_context_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
     PyObject *result = PyObject_Vectorcall(((Wrapper *)self)->wrapped, args, nargsf, names);
     Here *at = result == NULL ? NULL : here(false);
@@ -189,7 +189,7 @@ restored_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *na
 
 /* An executor's `_WorkItem.run`: after it the thread is free. */
 PyObject *
-worked_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
+run_work_item_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
     PyObject *result = PyObject_Vectorcall(((Wrapper *)self)->wrapped, args, nargsf, names);
     PyObject *type = NULL, *value, *trace;
@@ -244,7 +244,7 @@ static PyObject *context_names;
 
 /* `loop.call_soon_threadsafe`: a hand-off's result goes back. All else is for `other`. */
 PyObject *
-poked_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
+call_soon_threadsafe_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
     Wrapper *poke = (Wrapper *)self;
     Here *at = here(false);

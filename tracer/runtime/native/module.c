@@ -79,27 +79,27 @@ native_codes(PyObject *Py_UNUSED(module), PyObject *args)
 }
 
 static PyObject *
-native_restored(PyObject *Py_UNUSED(module), PyObject *args)
+native_restore_context(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    return native_wrapper(restored_call, args);
+    return native_wrapper(restore_context_call, args);
 }
 
 static PyObject *
-native_worked(PyObject *Py_UNUSED(module), PyObject *args)
+native_run_work_item(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    return native_wrapper(worked_call, args);
+    return native_wrapper(run_work_item_call, args);
 }
 
 static PyObject *
-native_poked(PyObject *Py_UNUSED(module), PyObject *args)
+native_call_soon_threadsafe(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    return native_wrapper(poked_call, args);
+    return native_wrapper(call_soon_threadsafe_call, args);
 }
 
 static PyObject *
-native_soon(PyObject *Py_UNUSED(module), PyObject *args)
+native_call_soon(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    return native_wrapper(soon_call, args);
+    return native_wrapper(call_soon_call, args);
 }
 
 static PyMethodDef native_methods[] = {
@@ -108,30 +108,30 @@ static PyMethodDef native_methods[] = {
     {"mark", (PyCFunction)(void (*)(void))native_mark, METH_FASTCALL, NULL},
     {"mark_at", (PyCFunction)(void (*)(void))native_mark_at, METH_FASTCALL, NULL},
     {"sent", native_sent, METH_O, NULL},
-    {"run_hop", (PyCFunction)(void (*)(void))native_run_hop, METH_FASTCALL, NULL},
-    {"begins", (PyCFunction)(void (*)(void))native_begins, METH_FASTCALL, NULL},
-    {"executed", native_executed, METH_VARARGS, NULL},
-    {"asked", native_asked, METH_VARARGS, NULL},
-    {"site", (PyCFunction)(void (*)(void))native_site, METH_FASTCALL, NULL},
+    {"run_handoff", (PyCFunction)(void (*)(void))native_run_handoff, METH_FASTCALL, NULL},
+    {"begin_bridge", (PyCFunction)(void (*)(void))native_begin_bridge, METH_FASTCALL, NULL},
+    {"run_in_executor", native_run_in_executor, METH_VARARGS, NULL},
+    {"sync_to_async", native_sync_to_async, METH_VARARGS, NULL},
+    {"handoff_site", (PyCFunction)(void (*)(void))native_handoff_site, METH_FASTCALL, NULL},
     {"scope", native_scope, METH_VARARGS, NULL},
-    {"closed", (PyCFunction)(void (*)(void))native_closed, METH_FASTCALL, NULL},
-    {"reading", native_reading, METH_VARARGS, NULL},
-    {"live", native_live, METH_VARARGS, NULL},
-    {"answered", native_answered, METH_VARARGS, NULL},
-    {"noting", native_noting, METH_VARARGS, NULL},
+    {"encode_closed", (PyCFunction)(void (*)(void))native_encode_closed, METH_FASTCALL, NULL},
+    {"read_scope", native_read_scope, METH_VARARGS, NULL},
+    {"live_receivers", native_live_receivers, METH_VARARGS, NULL},
+    {"handler_call", native_handler_call, METH_VARARGS, NULL},
+    {"noting_errors", native_noting_errors, METH_VARARGS, NULL},
     {"view", native_view, METH_VARARGS, NULL},
-    {"resolving", native_resolving, METH_VARARGS, NULL},
-    {"chosen", native_chosen, METH_VARARGS, NULL},
+    {"resolve", native_resolve, METH_VARARGS, NULL},
+    {"choose_view", native_choose_view, METH_VARARGS, NULL},
     {"before_handler", native_before_handler, METH_VARARGS, NULL},
     {"after_handler", native_after_handler, METH_VARARGS, NULL},
-    {"waits", native_waits, METH_VARARGS, NULL},
-    {"turn", native_turn, METH_VARARGS, NULL},
-    {"timed", native_timed, METH_VARARGS, NULL},
-    {"scheduled", native_scheduled, METH_VARARGS, NULL},
-    {"restored", native_restored, METH_VARARGS, NULL},
-    {"worked", native_worked, METH_VARARGS, NULL},
-    {"poked", native_poked, METH_VARARGS, NULL},
-    {"soon", native_soon, METH_VARARGS, NULL},
+    {"async_scope", native_async_scope, METH_VARARGS, NULL},
+    {"run_handle", native_run_handle, METH_VARARGS, NULL},
+    {"timed_callback", native_timed_callback, METH_VARARGS, NULL},
+    {"schedule", native_schedule, METH_VARARGS, NULL},
+    {"restore_context", native_restore_context, METH_VARARGS, NULL},
+    {"run_work_item", native_run_work_item, METH_VARARGS, NULL},
+    {"call_soon_threadsafe", native_call_soon_threadsafe, METH_VARARGS, NULL},
+    {"call_soon", native_call_soon, METH_VARARGS, NULL},
     {"codes", native_codes, METH_VARARGS, NULL},
     {"frame_layout", native_frame_layout, METH_VARARGS, NULL},
     {"ring_layout", native_ring_layout, METH_VARARGS, NULL},
@@ -162,12 +162,14 @@ PyInit__native(void)
     }
     if (process_prepare() && busy_prepare() && handles_prepare() && submit_prepare() &&
         sites_prepare() && coroutines_prepare() && direct_await_prepare() && steps_prepare() &&
-        turns_prepare() && hops_prepare() && views_prepare() && wrapper_prepare() && register_type(module, "Marks", &Marks_Type) &&
+        turns_prepare() && hops_prepare() && views_prepare() && wrapper_prepare() &&
+        register_type(module, "Marks", &Marks_Type) &&
         register_type(module, "Log", &Log_Type) &&
         register_type(module, "RingMemory", &RingMemory_Type) &&
         register_type(module, "WeakAttribute", &WeakAttribute_Type) &&
         register_type(module, "Waiting", &Waiting_Type) &&
-        register_type(module, "Steps", &Steps_Type)) {
+        register_type(module, "Steps", &Steps_Type) &&
+        PyModule_AddObjectRef(module, "READS_FRAMES", READS_FRAMES ? Py_True : Py_False) == 0) {
         return module;
     }
     Py_DECREF(module);

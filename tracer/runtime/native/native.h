@@ -218,27 +218,33 @@ PyObject *run_handle(Wrapper *turn, PyObject *handle, PyObject *callback, int64_
                      PyObject **timeline);
 
 PyObject *native_scope(PyObject *module, PyObject *args);
-PyObject *native_reading(PyObject *module, PyObject *args);
-PyObject *native_turn(PyObject *module, PyObject *args);
-PyObject *native_timed(PyObject *module, PyObject *args);
-PyObject *native_scheduled(PyObject *module, PyObject *args);
+PyObject *native_read_scope(PyObject *module, PyObject *args);
+PyObject *native_run_handle(PyObject *module, PyObject *args);
+PyObject *native_timed_callback(PyObject *module, PyObject *args);
+PyObject *native_schedule(PyObject *module, PyObject *args);
 PyObject *native_wrapper(vectorcallfunc call, PyObject *args);
-PyObject *native_run_hop(PyObject *module, PyObject *const *args, Py_ssize_t count);
-PyObject *native_begins(PyObject *module, PyObject *const *args, Py_ssize_t count);
-PyObject *restored_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names);
-PyObject *worked_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names);
-PyObject *soon_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names);
-PyObject *poked_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names);
+PyObject *native_run_handoff(PyObject *module, PyObject *const *args, Py_ssize_t count);
+PyObject *native_begin_bridge(PyObject *module, PyObject *const *args, Py_ssize_t count);
+PyObject *restore_context_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names);
+PyObject *run_work_item_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names);
+PyObject *call_soon_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names);
+PyObject *call_soon_threadsafe_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names);
 
-PyObject *native_closed(PyObject *module, PyObject *const *args, Py_ssize_t count);
+PyObject *native_encode_closed(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *native_frame_layout(PyObject *module, PyObject *args);
 PyObject *native_ring_layout(PyObject *module, PyObject *args);
-PyObject *native_executed(PyObject *module, PyObject *args);
+PyObject *native_run_in_executor(PyObject *module, PyObject *args);
 
-/* The frame of the Python code that has called us, without an object for it; or NULL. */
-#if PY_VERSION_HEX >= 0x030D0000
+/* The frame of the Python code that has called us, without an object for it; or NULL. Where a thread
+   keeps it is CPython's own affair: read in 3.12 and 3.13. With any other version, or with
+   TRACER_NO_INTERNALS, frame objects are asked for and every coroutine is wrapped. */
+#if defined(TRACER_NO_INTERNALS) || PY_VERSION_HEX < 0x030C0000 || PY_VERSION_HEX >= 0x030E0000
+#define READS_FRAMES 0
+#elif PY_VERSION_HEX >= 0x030D0000
+#define READS_FRAMES 1
 #define calling_frame() (PyThreadState_Get()->current_frame)
-#elif PY_VERSION_HEX >= 0x030C0000
+#else
+#define READS_FRAMES 1
 #define calling_frame() (PyThreadState_Get()->cframe->current_frame)
 #endif
 
@@ -251,13 +257,13 @@ void mark_end(Marks *marks, int64_t end, int64_t number);
 
 /* A coroutine with its marks; steals both, and gives it bare where there are none to make. */
 PyObject *with_marks(PyObject *call, Marks *marks, int64_t begin, int64_t end, int64_t number);
-PyObject *native_waits(PyObject *module, PyObject *args);
-PyObject *native_asked(PyObject *module, PyObject *args);
+PyObject *native_async_scope(PyObject *module, PyObject *args);
+PyObject *native_sync_to_async(PyObject *module, PyObject *args);
 
 /* What `tracer.runtime.call_sites` has for a hand-off of a function that is asked for right now; -1 for nothing,
    without an error. */
 int64_t site_of(PyObject *known, PyObject *ours, PyObject *function);
-PyObject *native_site(PyObject *module, PyObject *const *args, Py_ssize_t count);
+PyObject *native_handoff_site(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *wrapper_new(vectorcallfunc call, PyObject *wrapped);
 
 /* How wrappers come and go: `tp_alloc` and `tp_free` of their type. */
@@ -267,12 +273,12 @@ void slot_free(void *slot);
 /* A scope for what is found anew in every request. */
 PyObject *scope_of_one(Marks *marks, PyObject *wrapped, int64_t owner);
 
-PyObject *native_live(PyObject *module, PyObject *args);
-PyObject *native_answered(PyObject *module, PyObject *args);
-PyObject *native_noting(PyObject *module, PyObject *args);
+PyObject *native_live_receivers(PyObject *module, PyObject *args);
+PyObject *native_handler_call(PyObject *module, PyObject *args);
+PyObject *native_noting_errors(PyObject *module, PyObject *args);
 PyObject *native_view(PyObject *module, PyObject *args);
-PyObject *native_resolving(PyObject *module, PyObject *args);
-PyObject *native_chosen(PyObject *module, PyObject *args);
+PyObject *native_resolve(PyObject *module, PyObject *args);
+PyObject *native_choose_view(PyObject *module, PyObject *args);
 PyObject *native_before_handler(PyObject *module, PyObject *args);
 PyObject *native_after_handler(PyObject *module, PyObject *args);
 

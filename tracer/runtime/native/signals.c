@@ -80,7 +80,7 @@ known_of(Wrapper *made, PyObject *const *args, size_t nargsf)
 }
 
 static PyObject *
-live_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
+live_receivers_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
     Wrapper *made = (Wrapper *)self;
     PyObject *live = PyObject_Vectorcall(made->wrapped, args, nargsf, names);
@@ -102,17 +102,17 @@ live_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
     return scopes;
 }
 
-/* live(wrapped, variable, signals, other): `signals` has for each that is a request's the owners of
+/* live_receivers(wrapped, variable, signals, other): `signals` has for each that is a request's the owners of
    its receivers by their codes' addresses; `other(timeline, live)` gives what wraps those
    that aren't among them. */
 PyObject *
-native_live(PyObject *Py_UNUSED(module), PyObject *args)
+native_live_receivers(PyObject *Py_UNUSED(module), PyObject *args)
 {
     PyObject *wrapped, *variable, *signals, *other;
     if (!PyArg_ParseTuple(args, "OOO!O", &wrapped, &variable, &PyDict_Type, &signals, &other)) {
         return NULL;
     }
-    Wrapper *made = (Wrapper *)wrapper_new(live_call, wrapped);
+    Wrapper *made = (Wrapper *)wrapper_new(live_receivers_call, wrapped);
     if (made != NULL) {
         made->variable = Py_NewRef(variable);
         made->recorder = Py_NewRef(signals);

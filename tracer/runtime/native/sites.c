@@ -56,7 +56,7 @@ asker_beyond(PyObject *ours)
 static PyCodeObject *
 calling_code(void)
 {
-#if PY_VERSION_HEX >= 0x030C0000
+#if READS_FRAMES
     struct _PyInterpreterFrame *frame = calling_frame();
     PyObject *code = frame == NULL ? NULL : PyUnstable_InterpreterFrame_GetCode(frame);
 #else
@@ -170,12 +170,12 @@ site_of(PyObject *known, PyObject *ours, PyObject *function)
     return number;
 }
 
-/* site(known, ours, function): its number, or None. */
+/* handoff_site(known, ours, function): its number, or None. */
 PyObject *
-native_site(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
+native_handoff_site(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
 {
     if (count != 3 || !PyDict_Check(args[0]) || !PyDict_Check(args[1])) {
-        PyErr_SetString(PyExc_TypeError, "site(known, ours, function)");
+        PyErr_SetString(PyExc_TypeError, "handoff_site(known, ours, function)");
         return NULL;
     }
     int64_t number = site_of(args[0], args[1], args[2]);

@@ -40,7 +40,7 @@ is_hop(PyObject *partial_type, Py_ssize_t func_at, PyObject *function)
    `(functools.partial, name of what a watched loop has, run_hop, recorder, log, limit)`. A loop is
    watched once a traced request has run on it. */
 PyObject *
-executed_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
+run_in_executor_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
     Wrapper *run = (Wrapper *)self;
     Marks *marks = current_marks(run->variable);
@@ -69,9 +69,9 @@ executed_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *na
     return result;
 }
 
-/* executed(run_in_executor, variable, what `other` is) */
+/* run_in_executor(run_in_executor, variable, what `other` is) */
 PyObject *
-native_executed(PyObject *Py_UNUSED(module), PyObject *args)
+native_run_in_executor(PyObject *Py_UNUSED(module), PyObject *args)
 {
     PyObject *wrapped, *variable, *other;
     if (!PyArg_ParseTuple(args, "OOO!", &wrapped, &variable, &PyTuple_Type, &other)) {
@@ -87,7 +87,7 @@ native_executed(PyObject *Py_UNUSED(module), PyObject *args)
         PyErr_SetString(PyExc_TypeError, "a partial of another shape");
         return NULL;
     }
-    Wrapper *made = (Wrapper *)wrapper_new(executed_call, wrapped);
+    Wrapper *made = (Wrapper *)wrapper_new(run_in_executor_call, wrapped);
     if (made != NULL) {
         made->variable = Py_NewRef(variable);
         made->other = Py_NewRef(other);
@@ -117,7 +117,7 @@ site_number(PyObject *other, PyObject *instance)
 
 /* asgiref's `SyncToAsync.__call__`. */
 static PyObject *
-asked_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
+sync_to_async_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
     Wrapper *ask = (Wrapper *)self;
     Marks *marks = PyVectorcall_NARGS(nargsf) ? current_marks(ask->variable) : NULL;
@@ -126,9 +126,9 @@ asked_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names
     return with_marks(call, marks, HOP, HOP_END, site);
 }
 
-/* asked(__call__, variable, (known, ours, ask)) */
+/* sync_to_async(__call__, variable, (known, ours, ask)) */
 PyObject *
-native_asked(PyObject *Py_UNUSED(module), PyObject *args)
+native_sync_to_async(PyObject *Py_UNUSED(module), PyObject *args)
 {
     PyObject *wrapped, *variable, *other;
     if (!PyArg_ParseTuple(args, "OOO!", &wrapped, &variable, &PyTuple_Type, &other)) {
@@ -139,7 +139,7 @@ native_asked(PyObject *Py_UNUSED(module), PyObject *args)
         PyErr_SetString(PyExc_TypeError, "not (known, ours, ask)");
         return NULL;
     }
-    Wrapper *made = (Wrapper *)wrapper_new(asked_call, wrapped);
+    Wrapper *made = (Wrapper *)wrapper_new(sync_to_async_call, wrapped);
     if (made != NULL) {
         made->variable = Py_NewRef(variable);
         made->other = Py_NewRef(other);

@@ -25,7 +25,7 @@ timeline_of(Wrapper *turn, PyObject *handle, PyObject *variable)
 }
 
 static PyObject *
-turn_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
+run_handle_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
     Wrapper *turn = (Wrapper *)self;
     PyObject *handle = PyVectorcall_NARGS(nargsf) ? args[0] : NULL;
@@ -57,7 +57,7 @@ turn_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 
 /* A loop whose handles can't be wrapped runs its callbacks through this one. */
 static PyObject *
-timed_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
+timed_callback_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
     Wrapper *timed = (Wrapper *)self;
     Py_ssize_t count = PyVectorcall_NARGS(nargsf);
@@ -112,7 +112,7 @@ mark_ready(PyObject *variable, PyObject *callback, PyObject *context)
 
 /* A loop's `call_soon`, bound. */
 PyObject *
-soon_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
+call_soon_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
     Wrapper *soon = (Wrapper *)self;
     if (PyVectorcall_NARGS(nargsf)) {
@@ -141,7 +141,7 @@ is_plumbing(PyObject *callback, PyObject *other)
 /* `call_soon` and its like: the callback, at place `number`, is given to the first of `other` to run;
    the rest of it are the globals of those that needn't be. */
 static PyObject *
-scheduled_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
+schedule_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
     Wrapper *scheduled = (Wrapper *)self;
     Py_ssize_t count = PyVectorcall_NARGS(nargsf), place = (Py_ssize_t)scheduled->number;
@@ -159,9 +159,9 @@ scheduled_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *n
     return PyObject_Vectorcall(scheduled->wrapped, given, (size_t)count + 1, names);
 }
 
-/* scheduled(wrapped, (timed, globals...), place, variable, waiting or None) */
+/* schedule(wrapped, (timed, globals...), place, variable, waiting or None) */
 PyObject *
-native_scheduled(PyObject *Py_UNUSED(module), PyObject *args)
+native_schedule(PyObject *Py_UNUSED(module), PyObject *args)
 {
     PyObject *wrapped, *other, *variable, *waiting;
     long long place;
@@ -177,7 +177,7 @@ native_scheduled(PyObject *Py_UNUSED(module), PyObject *args)
         PyErr_SetString(PyExc_TypeError, "not a Waiting");
         return NULL;
     }
-    Wrapper *made = (Wrapper *)wrapper_new(scheduled_call, wrapped);
+    Wrapper *made = (Wrapper *)wrapper_new(schedule_call, wrapped);
     if (made != NULL) {
         made->other = Py_NewRef(other);
         made->number = place;
@@ -214,15 +214,15 @@ timing(vectorcallfunc call, PyObject *args)
 }
 
 PyObject *
-native_turn(PyObject *Py_UNUSED(module), PyObject *args)
+native_run_handle(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    return timing(turn_call, args);
+    return timing(run_handle_call, args);
 }
 
 PyObject *
-native_timed(PyObject *Py_UNUSED(module), PyObject *args)
+native_timed_callback(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    return timing(timed_call, args);
+    return timing(timed_callback_call, args);
 }
 
 bool

@@ -56,7 +56,7 @@ note_route(Marks *marks, PyObject *match, PyObject *numbers)
 }
 
 static PyObject *
-resolving_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
+resolve_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
     Wrapper *resolving = (Wrapper *)self;
     Marks *marks = current_marks(resolving->variable);
@@ -76,7 +76,7 @@ resolving_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *n
 
 /* What Django calls as the view: the wrapper for it, where there is one already. */
 static PyObject *
-chosen_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
+choose_view_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
     Wrapper *chosen = (Wrapper *)self;
     PyObject *callback = PyObject_Vectorcall(chosen->wrapped, args, nargsf, names);
@@ -152,7 +152,7 @@ after_handler_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObjec
 
 /* A wrapper with all that these have: (variable, wrapped, number, limit, other, recorder). */
 static PyObject *
-stand_in_with(vectorcallfunc call, PyObject *args)
+wrapper_with(vectorcallfunc call, PyObject *args)
 {
     PyObject *variable, *wrapped, *other, *recorder = NULL;
     long long number, limit;
@@ -175,7 +175,7 @@ stand_in_with(vectorcallfunc call, PyObject *args)
 PyObject *
 native_view(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    return stand_in_with(view_call, args);
+    return wrapper_with(view_call, args);
 }
 
 static PyObject *
@@ -189,32 +189,32 @@ with_dictionary(PyObject *made)
     return made;
 }
 
-/* resolving(variable, wrapped, owner, 0, numbers, note) */
+/* resolve(variable, wrapped, owner, 0, numbers, note) */
 PyObject *
-native_resolving(PyObject *Py_UNUSED(module), PyObject *args)
+native_resolve(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    return with_dictionary(stand_in_with(resolving_call, args));
+    return with_dictionary(wrapper_with(resolve_call, args));
 }
 
-/* chosen(variable, wrapped, 0, 0, traced views, choose) */
+/* choose_view(variable, wrapped, 0, 0, traced views, choose) */
 PyObject *
-native_chosen(PyObject *Py_UNUSED(module), PyObject *args)
+native_choose_view(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    return with_dictionary(stand_in_with(chosen_call, args));
+    return with_dictionary(wrapper_with(choose_view_call, args));
 }
 
 /* before_handler(variable, wrapped, owner, handler, attribute) */
 PyObject *
 native_before_handler(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    return stand_in_with(before_handler_call, args);
+    return wrapper_with(before_handler_call, args);
 }
 
 /* after_handler(variable, wrapped, owner, handler, attribute[, note]) */
 PyObject *
 native_after_handler(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    return stand_in_with(after_handler_call, args);
+    return wrapper_with(after_handler_call, args);
 }
 
 bool

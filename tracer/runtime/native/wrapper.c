@@ -39,7 +39,7 @@ scope_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names
 
 /* What the server reads is a request's head until its method is known, then its body. */
 static PyObject *
-reading_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
+read_scope_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
     Wrapper *scope = (Wrapper *)self;
     Marks *marks = current_marks(scope->variable);
@@ -105,16 +105,16 @@ native_scope(PyObject *Py_UNUSED(module), PyObject *args)
     return (PyObject *)scope;
 }
 
-/* reading(variable, wrapped, owner, owner before the method is known) */
+/* read_scope(variable, wrapped, owner, owner before the method is known) */
 PyObject *
-native_reading(PyObject *Py_UNUSED(module), PyObject *args)
+native_read_scope(PyObject *Py_UNUSED(module), PyObject *args)
 {
     PyObject *variable, *wrapped;
     long long owner, before;
     if (!PyArg_ParseTuple(args, "OOLL", &variable, &wrapped, &owner, &before)) {
         return NULL;
     }
-    Wrapper *scope = (Wrapper *)wrapper_new(reading_call, wrapped);
+    Wrapper *scope = (Wrapper *)wrapper_new(read_scope_call, wrapped);
     if (scope != NULL) {
         scope->variable = Py_NewRef(variable);
         scope->number = owner;
@@ -125,7 +125,7 @@ native_reading(PyObject *Py_UNUSED(module), PyObject *args)
 
 /* A handler's call gives a response whose `close` is a scope as well. */
 static PyObject *
-answered_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
+handler_call_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 {
     Wrapper *made = (Wrapper *)self;
     Marks *marks = current_marks(made->variable);
@@ -153,16 +153,16 @@ answered_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *na
     return response;
 }
 
-/* answered(variable, wrapped, owner, owner of closing, its name) */
+/* handler_call(variable, wrapped, owner, owner of closing, its name) */
 PyObject *
-native_answered(PyObject *Py_UNUSED(module), PyObject *args)
+native_handler_call(PyObject *Py_UNUSED(module), PyObject *args)
 {
     PyObject *variable, *wrapped, *name;
     long long owner, closing;
     if (!PyArg_ParseTuple(args, "OOLLU", &variable, &wrapped, &owner, &closing, &name)) {
         return NULL;
     }
-    Wrapper *made = (Wrapper *)wrapper_new(answered_call, wrapped);
+    Wrapper *made = (Wrapper *)wrapper_new(handler_call_call, wrapped);
     if (made != NULL) {
         made->variable = Py_NewRef(variable);
         made->number = owner;
@@ -188,7 +188,7 @@ native_wrapper(vectorcallfunc call, PyObject *args)
 }
 
 static int
-stand_in_traverse(PyObject *self, visitproc visit, void *arg)
+wrapper_traverse(PyObject *self, visitproc visit, void *arg)
 {
     Wrapper *made = (Wrapper *)self;
     Py_VISIT(made->wrapped);
@@ -207,7 +207,7 @@ stand_in_traverse(PyObject *self, visitproc visit, void *arg)
 }
 
 static int
-stand_in_clear(PyObject *self)
+wrapper_clear(PyObject *self)
 {
     Wrapper *made = (Wrapper *)self;
     Py_CLEAR(made->wrapped);
@@ -226,18 +226,18 @@ stand_in_clear(PyObject *self)
 }
 
 static void
-stand_in_dealloc(PyObject *self)
+wrapper_dealloc(PyObject *self)
 {
     PyObject_GC_UnTrack(self);
     if (((Wrapper *)self)->weakrefs != NULL) {
         PyObject_ClearWeakRefs(self);
     }
-    (void)stand_in_clear(self);
+    (void)wrapper_clear(self);
     Py_TYPE(self)->tp_free(self);
 }
 
 static PyObject *
-stand_in_bind(PyObject *self, PyObject *instance, PyObject *Py_UNUSED(type))
+wrapper_bind(PyObject *self, PyObject *instance, PyObject *Py_UNUSED(type))
 {
     if (instance == NULL || instance == Py_None) {
         return Py_NewRef(self);
@@ -246,26 +246,26 @@ stand_in_bind(PyObject *self, PyObject *instance, PyObject *Py_UNUSED(type))
 }
 
 static PyObject *
-stand_in_repr(PyObject *self)
+wrapper_repr(PyObject *self)
 {
     return PyObject_Repr(((Wrapper *)self)->wrapped);
 }
 
 /* As of a function: a copy is the same, and a pickle is a name. */
 static PyObject *
-stand_in_reduce(PyObject *self, PyObject *Py_UNUSED(unused))
+wrapper_reduce(PyObject *self, PyObject *Py_UNUSED(unused))
 {
     return PyObject_GetAttrString(self, "__qualname__");
 }
 
-static PyMethodDef stand_in_methods[] = {
-    {"__reduce__", stand_in_reduce, METH_NOARGS, NULL},
+static PyMethodDef wrapper_methods[] = {
+    {"__reduce__", wrapper_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
 /* asgiref and `inspect` ask in every hand-off whether it is a function: it says yes at once. */
 static PyObject *
-stand_in_class(PyObject *self, void *Py_UNUSED(unused))
+wrapper_class(PyObject *self, void *Py_UNUSED(unused))
 {
     PyObject *wrapped = ((Wrapper *)self)->wrapped;
     return Py_NewRef(wrapped == NULL ? (PyObject *)Py_TYPE(self) : (PyObject *)Py_TYPE(wrapped));
@@ -293,11 +293,11 @@ taken_instead(PyObject *name)
 /* What it has not been given is what its function has: a name, a view's attributes. `isinstance`
    asks for the class, forty times a request. */
 static PyObject *
-stand_in_getattro(PyObject *self, PyObject *name)
+wrapper_getattro(PyObject *self, PyObject *name)
 {
     Wrapper *made = (Wrapper *)self;
     if (name == class_name) {
-        return stand_in_class(self, NULL);
+        return wrapper_class(self, NULL);
     }
     if (made->dict != NULL && PyDict_GET_SIZE(made->dict)) {
         PyObject *own = PyDict_GetItemWithError(made->dict, name);
@@ -352,7 +352,7 @@ wrapper_prepare(void)
 
 /* The two attributes that most are given need no dictionary. */
 static int
-stand_in_setattro(PyObject *self, PyObject *name, PyObject *value)
+wrapper_setattro(PyObject *self, PyObject *name, PyObject *value)
 {
     Wrapper *made = (Wrapper *)self;
     if (name == name_attribute) {
@@ -370,8 +370,8 @@ stand_in_setattro(PyObject *self, PyObject *name, PyObject *value)
     return PyObject_GenericSetAttr(self, name, value);
 }
 
-static PyGetSetDef stand_in_attributes[] = {
-    {"__class__", stand_in_class, NULL, NULL, NULL},
+static PyGetSetDef wrapper_attributes[] = {
+    {"__class__", wrapper_class, NULL, NULL, NULL},
     {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
@@ -383,18 +383,18 @@ PyTypeObject Wrapper_Type = {
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL |
                 Py_TPFLAGS_METHOD_DESCRIPTOR | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .tp_alloc = slot_alloc,
-    .tp_dealloc = stand_in_dealloc,
+    .tp_dealloc = wrapper_dealloc,
     .tp_free = slot_free,
-    .tp_traverse = stand_in_traverse,
-    .tp_clear = stand_in_clear,
+    .tp_traverse = wrapper_traverse,
+    .tp_clear = wrapper_clear,
     .tp_call = PyVectorcall_Call,
     .tp_vectorcall_offset = offsetof(Wrapper, call),
-    .tp_descr_get = stand_in_bind,
-    .tp_getattro = stand_in_getattro,
-    .tp_setattro = stand_in_setattro,
-    .tp_repr = stand_in_repr,
-    .tp_methods = stand_in_methods,
-    .tp_getset = stand_in_attributes,
+    .tp_descr_get = wrapper_bind,
+    .tp_getattro = wrapper_getattro,
+    .tp_setattro = wrapper_setattro,
+    .tp_repr = wrapper_repr,
+    .tp_methods = wrapper_methods,
+    .tp_getset = wrapper_attributes,
     .tp_dictoffset = offsetof(Wrapper, dict),
     .tp_weaklistoffset = offsetof(Wrapper, weakrefs),
 };
