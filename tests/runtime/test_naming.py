@@ -60,7 +60,7 @@ def test_threads_that_serve_are_known_by_their_names_once_each():
     thread = threading.Thread(target=serve, name="x" * 500)
     thread.start()
     thread.join()
-    told = names.told()
+    told = names.by_number()
     assert met == [True, False]
     assert told[str(number[0])] == "x" * 100
     assert told[str(os.getpid())] == threading.main_thread().name
@@ -76,4 +76,4 @@ def test_ever_new_threads_are_not_told_without_end():
     gate.set()
     for one in (*threads, *kept):
         one.join()
-    assert len(names.told()) <= 65
+    assert len(names.by_number()) <= 65

@@ -34,7 +34,7 @@ class Conversation:
     """The agent's end."""
 
     def __init__(self, agent: Agent, listener: socket.socket, known: dict[str, Any]) -> None:
-        """Answer for `agent`; `known` is told with its status."""
+        """Answer for `agent`; `known` goes with its status."""
         self.listener = listener
         self.closing = False
         self._agent = agent
@@ -68,8 +68,8 @@ class Conversation:
             return json.dumps({**self._known, **self._agent.status()}).encode() + b"\n"
         if question == QUESTION:
             self._agent.drain()
-            told = {**self._known, **self._agent.status(), **self._agent.live()}
-            return json.dumps(told).encode() + b"\n"
+            answer = {**self._known, **self._agent.status(), **self._agent.live()}
+            return json.dumps(answer).encode() + b"\n"
         while self._agent.drain():
             pass
         if self._agent.failure is not None:

@@ -214,7 +214,7 @@ def _describe(recorder: Recorder, installation: Installation) -> dict[str, objec
         "wall_offset_ns": wall_offset_ns(),
         "seams": seams,
         "policy": dataclasses.asdict(recorder.policy),
-        "threads": recorder.threads.told(),
+        "threads": recorder.threads.by_number(),
         "environment": _environment(),
     }
 

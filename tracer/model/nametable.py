@@ -1,6 +1,6 @@
 """Texts of a worker's name table that are no names: where code stands, where requests come in.
 
-They are told once, like names, and no mark refers to a place: who reads the table finds it.
+They are sent once, like names, and no mark refers to a place: who reads the table finds it.
 """
 
 from __future__ import annotations

@@ -93,8 +93,8 @@ async def _hop(call: Coroutine[Any, Any, Any], timeline: Timeline, site: int) ->
 def _run_in_executor(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
     """See both sides of a hop where asgiref, of any release and subclass, crosses over."""
     if native is not None:
-        told = (native.run_handoff, recorder, recorder.busy, LONG_NS)
-        executed = native.run_in_executor(original, CURRENT, (functools.partial, WATCHED, *told))
+        handoff = (native.run_handoff, recorder, recorder.busy, LONG_NS)
+        executed = native.run_in_executor(original, CURRENT, (functools.partial, WATCHED, *handoff))
         return finish_wrapper(executed, original)
 
     @functools.wraps(original)

@@ -72,7 +72,7 @@ def _get_current(recorder: Recorder, original: Callable[..., Any]) -> Callable[.
         try:
             return current(context)
         except Exception:  # noqa: BLE001 - a request never fails because of us
-            disarm(None, "telling OpenTelemetry what is current")
+            disarm(None, "giving OpenTelemetry what is current")
             return context
 
     return get_current

@@ -29,7 +29,7 @@ def _send_headers(add: Callable[[Any, str], None]) -> Callable[[Recorder, Any], 
             if not self.headers_sent:
                 said = timing.value(CURRENT.get())
                 if said is not None:
-                    attempt("telling times", add, self.headers, said)
+                    attempt("adding Server-Timing", add, self.headers, said)
             return original(self)
 
         return send_headers

@@ -16,7 +16,7 @@ from tracer.model.clock import now
 from tracer.model.current import CURRENT
 from tracer.model.timeline import DISCONNECT, DONE, LAST, OS_THREAD, READ, ROOT, STEP
 from tracer.model.traceparent import HEADERS
-from tracer.runtime.applications import noting_errors, telling_times
+from tracer.runtime.applications import adding_server_timing, noting_errors
 from tracer.runtime.callbacks import READING
 from tracer.runtime.connections import connection_state_of
 from tracer.runtime.recorder import OCCUPANCY_FLOOR_NS
@@ -71,7 +71,9 @@ def _run_asgi(http: str) -> Callable[[Recorder, Any], Any]:
 
     def make_wrapper(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
         calling = (
-            telling_times(recorder) if recorder.policy.server_timing else noting_errors(recorder)
+            adding_server_timing(recorder)
+            if recorder.policy.server_timing
+            else noting_errors(recorder)
         )
 
         @functools.wraps(original)

@@ -52,7 +52,11 @@ class Shown:
 
 
 def live_view(
-    told: Mapping[str, Any], routes: Sequence[WindowStats], seconds: float, shown: Shown, size: Size
+    snapshot: Mapping[str, Any],
+    routes: Sequence[WindowStats],
+    seconds: float,
+    shown: Shown,
+    size: Size,
 ) -> Group:
     """Return the whole view; `size` is how many columns and lines there are for it."""
     chosen = [one for one in routes if shown.wanted.lower() in (one.route or "unknown").lower()]
@@ -60,7 +64,7 @@ def live_view(
     room = max(FEWEST_ROUTES, size[1] - FRAME_LINES)
     whole = together(chosen, seconds)
     return Group(
-        _head(told, whole, shown),
+        _head(snapshot, whole, shown),
         Text(),
         _routes(chosen[:room], shown, drawn=size[0] >= WIDE_ENOUGH),
         Text(_below(len(routes), chosen, room), style="dim"),
@@ -71,9 +75,9 @@ def live_view(
     )
 
 
-def _head(told: Mapping[str, Any], whole: WindowStats, shown: Shown) -> Table:
+def _head(snapshot: Mapping[str, Any], whole: WindowStats, shown: Shown) -> Table:
     table = Table.grid(padding=(0, 3))
-    name = Text(str(told.get("recording", "")), style="bold", no_wrap=True, overflow="ellipsis")
+    name = Text(str(snapshot.get("recording", "")), style="bold", no_wrap=True, overflow="ellipsis")
     window = f"last {min(whole.seconds, 60):.0f} s" if whole.seconds else "since it began"
     said = f"{window}, by {SORTS[shown.sort][0]}"
     state = Text(" FROZEN ", style="reverse") if shown.frozen else Text(said)
@@ -88,16 +92,18 @@ def _head(told: Mapping[str, Any], whole: WindowStats, shown: Shown) -> Table:
         f"{percent(whole.each(whole.errors))} errors",
     ]
     account = [
-        plural(told.get("workers", 0), "worker"),
-        f"{told.get('recorded', 0)} recorded",
-        f"{told.get('dropped', 0)} dropped",
-        f"{told.get('lag', 0)} not attributed yet",
+        plural(snapshot.get("workers", 0), "worker"),
+        f"{snapshot.get('recorded', 0)} recorded",
+        f"{snapshot.get('dropped', 0)} dropped",
+        f"{snapshot.get('lag', 0)} not attributed yet",
     ]
     view = Table.grid()
     view.add_row(table)
     view.add_row(Text("   ".join(line)))
-    style = "bold red" if told.get("dropped") or told.get("failure") else "dim"
-    view.add_row(Text("   ".join([*account, str(told.get("failure") or "")]).rstrip(), style=style))
+    style = "bold red" if snapshot.get("dropped") or snapshot.get("failure") else "dim"
+    view.add_row(
+        Text("   ".join([*account, str(snapshot.get("failure") or "")]).rstrip(), style=style)
+    )
     return view
 
 

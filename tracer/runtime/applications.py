@@ -1,4 +1,4 @@
-"""How an ASGI server calls its application: exceptions are noted, the response told of times."""
+"""How an ASGI server calls its application: exceptions are noted, times added to the response."""
 
 from __future__ import annotations
 
@@ -35,24 +35,24 @@ def noting_errors(recorder: Recorder) -> Callable[[Any], Any]:
     return _of_the_last(noting)
 
 
-def telling_times(recorder: Recorder) -> Callable[[Any], Any]:
+def adding_server_timing(recorder: Recorder) -> Callable[[Any], Any]:
     """Return how to call an application so that its response has a `Server-Timing` header."""
     from tracer.runtime.server_timing import ServerTiming  # noqa: PLC0415 - few ask for it
 
     timing = ServerTiming(recorder)
     noting = noting_errors(recorder)
 
-    def telling(app: Any) -> Any:
+    def timed(app: Any) -> Any:
         inner = noting(app)
 
         def application(scope: Any, receive: Any, send: Any) -> Any:
             timeline = CURRENT.get()
-            told = send if timeline is None else timing.sending(timeline, send)
-            return inner(scope, receive, told)
+            timed_send = send if timeline is None else timing.sending(timeline, send)
+            return inner(scope, receive, timed_send)
 
         return application
 
-    return _of_the_last(telling)
+    return _of_the_last(timed)
 
 
 def _of_the_last(make: Callable[[Any], Any]) -> Callable[[Any], Any]:

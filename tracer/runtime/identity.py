@@ -25,7 +25,7 @@ def head_of(timeline: Timeline) -> Any:
 
 
 class Settled:
-    """Ids that were told before the end: they stay. It stands for the headers it was made of."""
+    """Ids given out before the end: they stay. It stands for the headers it was made of."""
 
     def __init__(self, lent: ReadHeaders | None, ids: Ids) -> None:
         """Keep both."""

@@ -61,10 +61,10 @@ class Identity:
         """Return the headers."""
         return self._headers
 
-    def settle(self, told: tuple[int, int, int | None] | None) -> None:
-        """Keep to the ids that were told already, if any were."""
-        if told is not None:
-            self.request_id, self.trace_id, self.parent_id = told
+    def settle(self, ids: tuple[int, int, int | None] | None) -> None:
+        """Keep to ids that were given out already, if any were."""
+        if ids is not None:
+            self.request_id, self.trace_id, self.parent_id = ids
 
     @property
     def ids(self) -> Ids:

@@ -1,4 +1,4 @@
-"""The name table: each text of a worker has a number, and is told once."""
+"""The name table: each text of a worker has a number, and is sent once."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Numbers(dict[str, int]):
 
 
 class Naming:
-    """Gives out numbers, and keeps what is still to be told."""
+    """Gives out numbers, and keeps what is still to be sent."""
 
     def __init__(self) -> None:
         """Begin with an empty table."""

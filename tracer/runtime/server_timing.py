@@ -59,8 +59,8 @@ class ServerTiming:
         instant = now()
         enter(timeline, self._owner)
         try:
-            said: str | None = attempt("telling times", self._value, timeline, instant)
-            return said
+            value: str | None = attempt("adding Server-Timing", self._value, timeline, instant)
+            return value
         finally:
             leave(timeline, self._owner)
 
@@ -79,11 +79,11 @@ class ServerTiming:
 
     def _value(self, timeline: Timeline, instant: int) -> str:
         if len(timeline) > _MOST:
-            told = [_metric("total", instant - timeline.start_ns, "too many marks to tell more")]
+            metrics = [_metric("total", instant - timeline.start_ns, "too many marks to tell more")]
         else:
-            told = self._layers(timeline, instant)
+            metrics = self._layers(timeline, instant)
         request_id, trace_id, _ = settle(timeline, self._recorder.live_ids)
-        return ", ".join((*told, f'traceparent;desc="00-{trace_id:032x}-{request_id:016x}-01"'))
+        return ", ".join((*metrics, f'traceparent;desc="00-{trace_id:032x}-{request_id:016x}-01"'))
 
     def _layers(self, timeline: Timeline, instant: int) -> list[str]:
         marks = unpack(timeline.packed() + pack([(LAST, instant, ident(), 0)]))

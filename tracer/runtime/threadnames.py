@@ -36,7 +36,7 @@ class ThreadNames:
         self._known[native_id()] = name[:_LONGEST]
         return True
 
-    def told(self) -> dict[str, str]:
+    def by_number(self) -> dict[str, str]:
         """Return the names, the main thread's among them."""
         # The thread object of a forked child's main thread may have the parent's number.
         main = {os.getpid(): threading.main_thread().name[:_LONGEST]}

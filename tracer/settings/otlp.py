@@ -95,8 +95,8 @@ def passed_on(environ: Mapping[str, str]) -> dict[str, str]:
 
 def is_exported(environ: Mapping[str, str]) -> bool:
     """Say whether what this process records is exported: whoever started it says, or its own."""
-    told = environ.get(ENABLED)
-    return told == "1" if told else read_settings(environ)[0] is not None
+    enabled = environ.get(ENABLED)
+    return enabled == "1" if enabled else read_settings(environ)[0] is not None
 
 
 def aim(environ: MutableMapping[str, str]) -> None:
