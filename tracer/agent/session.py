@@ -14,7 +14,7 @@ import tracer
 from tracer.agent.conversation import AgentError, ask, sync_with
 from tracer.agent.directories import new_directory
 from tracer.launch.setup import RECORD_PATHS
-from tracer.launch.spawn import RING_DIRECTORY, SpawnedAgent, start_agent
+from tracer.launch.spawn import RING_DIRECTORY, AgentSpec, start_agent
 from tracer.ring.directory import ALIVE, claim, lock, make
 from tracer.settings import flame as flame_policy
 from tracer.settings import sampling
@@ -123,7 +123,7 @@ def open_session(  # noqa: PLR0913 - one a question
     except OSError as error:
         raise AgentError(f"no directory for the rings: {error}") from error
     try:
-        agent = SpawnedAgent(
+        agent = AgentSpec(
             recording.absolute(),
             directory,
             watch or os.getpid(),
@@ -142,7 +142,7 @@ def open_session(  # noqa: PLR0913 - one a question
     return Session(recording, directory, policy=asked, paths=record_paths, exported=bool(export))
 
 
-def _start(agent: SpawnedAgent) -> None:
+def _start(agent: AgentSpec) -> None:
     directory = agent.directory
     try:
         make(directory)

@@ -59,8 +59,8 @@ _OUT_OF_THE_WAY: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
-class SpawnedAgent:
-    """What an agent is told.
+class AgentSpec:
+    """What an agent serves, and how.
 
     It ends after the process `watch` (0: none) and the last worker. With `keep` a recording
     that is there is continued. Without `conclude` it only records. `rotate` are variables
@@ -77,7 +77,7 @@ class SpawnedAgent:
     export: Mapping[str, str] = field(default_factory=dict)
 
 
-def start_agent(what: SpawnedAgent, lock: int, ready: int | None = None) -> None:
+def start_agent(what: AgentSpec, lock: int, ready: int | None = None) -> None:
     """Start guardian and agent; `lock` is what `claim` gave, and is to be closed afterwards.
 
     The agent says on `ready` that it has begun, or why not. Raises `OSError`.
@@ -164,7 +164,7 @@ class AgentSpawner:
             try:
                 name = Path(sys.argv[0]).name if sys.argv else ""
                 rotate = {one: os.environ[one] for one in rotation.VARIABLES if one in os.environ}
-                what = SpawnedAgent(
+                what = AgentSpec(
                     self._recording,
                     self._directory,
                     command=name,
