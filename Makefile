@@ -57,7 +57,7 @@ vendor:
 	cp build/uplot/package/LICENSE $(VENDOR)/uPlot.LICENSE
 
 # A name on PATH proves nothing: version managers put shims there that only fail. So each is run.
-# The stamp holds where .venv was made and what it was filled and the accelerator built from.
+# The stamp holds where .venv was made, and what it was filled and the accelerator built from.
 venv:
 	@set -eu; \
 	say() { echo "make: $$1" >&2; exit 2; }; \
@@ -83,7 +83,7 @@ venv:
 		echo "make: setting up $(VENV) with $$("$$chosen" --version)"; \
 		"$$chosen" -m venv $(VENV); \
 	fi; \
-	wanted() { echo "# $(CURDIR)"; cat pyproject.toml setup.py tracer/runtime/native/*; }; \
+	wanted() { echo "# $(CURDIR)"; cat pyproject.toml setup.py tracer/__init__.py tracer/runtime/native/*; }; \
 	if ! wanted | cmp -s - $(STAMP); then \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'; \
 		wanted > $(STAMP); \
