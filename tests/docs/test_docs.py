@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 import urllib.request
 from pathlib import Path
 
@@ -127,11 +128,12 @@ def test_a_documented_command_works(command, site, tmp_path):
         case ["make", target]:
             words = [shutil.which("make"), "-n", target]
             subprocess.run(words, cwd=ROOT, check=True, capture_output=True)
-        case ["pip", "install", name]:
-            project = (ROOT / "pyproject.toml").read_text()
-            name, _, extra = name.rstrip("]").partition("[")
-            assert f'name = "{name}"' in project
-            assert not extra or f"\n{extra} = [" in project
+        case ["pip", "install", *options, name]:
+            project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+            name, _, extra = name.strip("'").rstrip("]").partition("[")
+            assert name in (project["name"], ".")
+            assert not extra or extra in project["optional-dependencies"]
+            assert options in ([], ["-c", "constraints.txt"])
         case ["python", "-m", "benchmarks", part]:
             out = f"--out={tmp_path}"
             words = [sys.executable, "-m", "benchmarks", part, "--quick", "--no-peers", out]
