@@ -11,10 +11,19 @@ CANDIDATES := python3.15 python3.14 python3.13 python3.12 python3.11 python3
 # Where it is set, each of a thousand processes compiles us anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test browser backends bench soak lint vendor venv clean
+.PHONY: help demo test test-slow browser backends bench soak lint vendor venv clean
 
 help:
-	@echo "make demo | test | bench | soak | lint | clean   (PYTHON=python3.12 to choose the interpreter)"
+	@echo "make demo       measure the demo site under WSGI and ASGI; writes build/demo/report.html"
+	@echo "make test       the tests"
+	@echo "make test-slow  the tests that take minutes"
+	@echo "make lint       ruff, mypy and the rules of what may import what"
+	@echo "make bench      what tracing costs (ARGUMENTS=--help says what can be measured apart)"
+	@echo "make soak       a million requests (SOAK='--requests 20000' for fewer)"
+	@echo "make venv       only set up .venv, which each of these does when it has to"
+	@echo "make clean      remove .venv and all that was built"
+	@echo
+	@echo "PYTHON=python3.12 chooses the interpreter; else it is the newest that runs here."
 
 demo: venv
 	$(BIN)/tracer compare --flame --json build/demo/comparison.json --html build/demo/report.html --record build/demo
@@ -26,6 +35,10 @@ PYTEST := $(BIN)/python -m pytest -rR --reruns 2 --reruns-delay 1
 test: venv browser backends
 	$(PYTEST) -m "not alone" --numprocesses $$(( $$(nproc) + 1 )) --dist loadfile --no-loadscope-reorder
 	$(PYTEST) -m alone
+
+# What takes minutes; each night, and before a release.
+test-slow: venv browser backends
+	$(PYTEST) -m slow
 
 browser: venv
 	@sh tests/install_browser.sh
@@ -58,7 +71,7 @@ vendor:
 	cp build/uplot/package/LICENSE $(VENDOR)/uPlot.LICENSE
 
 # A name on PATH proves nothing: version managers put shims there that only fail. So each is run.
-# The stamp holds where .venv was made and what it was filled and the accelerator built from.
+# The stamp holds where .venv was made, and what it was filled and the accelerator built from.
 venv:
 	@set -eu; \
 	say() { echo "make: $$1" >&2; exit 2; }; \
@@ -84,7 +97,7 @@ venv:
 		echo "make: setting up $(VENV) with $$("$$chosen" --version)"; \
 		"$$chosen" -m venv $(VENV); \
 	fi; \
-	wanted() { echo "# $(CURDIR)"; cat pyproject.toml setup.py tracer/runtime/native/*; }; \
+	wanted() { echo "# $(CURDIR)"; cat pyproject.toml setup.py tracer/__init__.py tracer/runtime/native/*; }; \
 	if ! wanted | cmp -s - $(STAMP); then \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'; \
 		wanted > $(STAMP); \

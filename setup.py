@@ -1,15 +1,24 @@
-"""The one part of the build that isn't data: the accelerator, which may fail to build."""
+"""What of the build isn't data: which packages a wheel has, and the accelerator, which may fail."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-from setuptools import Extension, setup
+from setuptools import Extension, find_namespace_packages, find_packages, setup
 
 SOURCES = Path("tracer", "runtime", "native")
 
+# `tracer compare` without arguments measures the demo site, so a wheel has it: in a folder of its
+# own below our package, since a server finds it by that folder and must find nothing else there.
+DEMO = "tracer.demo"
+
 setup(
+    packages=[
+        *find_namespace_packages(include=["tracer", "tracer.*"]),
+        *(f"{DEMO}.{name}" for name in find_packages(include=["demo_site", "demo_site.*"])),
+    ],
+    package_dir={f"{DEMO}.demo_site": "demo_site"},
     ext_modules=[
         Extension(
             "tracer.model._native",
@@ -31,5 +40,5 @@ setup(
         )
     ]
     if sys.platform == "linux" and sys.implementation.name == "cpython"
-    else []
+    else [],
 )

@@ -11,14 +11,15 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 import urllib.request
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
-PROGRAMS = ("tracer", "make", "pip", "python")
+DOCUMENTS = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
+PROGRAMS = ("tracer", "make", "pip", "python", "pre-commit")
 TRACER = [sys.executable, "-m", "tracer"]
 
 
@@ -29,6 +30,7 @@ def commands_of(document):
         if language in ("python", "json"):
             continue
         lines = re.sub(r"\\\n\s*", " ", block).splitlines()
+        lines = [re.sub(r"^(TRACER_PURE=1 )?\.venv/bin/", "", line) for line in lines]
         found += [
             line.partition(" #")[0].strip() for line in lines if line.split(" ")[0] in PROGRAMS
         ]
@@ -124,14 +126,21 @@ def test_a_documented_command_works(command, site, tmp_path):
             run(f"{command} --rounds 1 --requests 5 --concurrency 1", site)
         case ["tracer", *_]:
             run(command, site)
-        case ["make", target]:
-            words = [shutil.which("make"), "-n", target]
+        case ["make", *asked]:
+            words = [shutil.which("make"), "-n", *asked]
             subprocess.run(words, cwd=ROOT, check=True, capture_output=True)
-        case ["pip", "install", name]:
-            project = (ROOT / "pyproject.toml").read_text()
-            name, _, extra = name.rstrip("]").partition("[")
-            assert f'name = "{name}"' in project
-            assert not extra or f"\n{extra} = [" in project
+        case ["pre-commit", asked]:
+            words = [sys.executable, "-m", "pre_commit", asked, "--help"]
+            subprocess.run(words, cwd=ROOT, check=True, capture_output=True)
+        case ["python", "-m", "pytest", *rest]:
+            words = [sys.executable, "-m", "pytest", "--collect-only", *rest]
+            subprocess.run(words, cwd=ROOT, check=True, capture_output=True, timeout=120)
+        case ["pip", "install", *options, name]:
+            project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+            name, _, extra = name.strip("'").rstrip("]").partition("[")
+            assert name in (project["name"], ".")
+            assert not extra or extra in project["optional-dependencies"]
+            assert options in ([], ["-c", "constraints.txt"])
         case ["python", "-m", "benchmarks", part]:
             out = f"--out={tmp_path}"
             words = [sys.executable, "-m", "benchmarks", part, "--quick", "--no-peers", out]

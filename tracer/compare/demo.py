@@ -31,9 +31,9 @@ def demo_configurations() -> tuple[Configuration, ...]:
 
 
 def _root() -> Path:
-    for root in (Path.cwd(), Path(__file__).resolve().parents[2]):
+    """Return the folder in which `demo_site` lies: in a wheel our own, in a checkout its root."""
+    package = Path(__file__).resolve().parents[1]
+    for root in (package / "demo", package.parent):
         if (root / "demo_site" / "wsgi.py").is_file():
             return root
-    raise FileNotFoundError(
-        "the demo site is not here (it comes with the repository): give --a and --b"
-    )
+    raise FileNotFoundError("the demo site did not come with this installation: give --a and --b")

@@ -1,4 +1,4 @@
-"""Weighted means, quantiles and histograms: what every summary is made of."""
+"""Weighted means and quantiles: what every summary is made of."""
 
 from __future__ import annotations
 
@@ -6,15 +6,10 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from hdrh.histogram import HdrHistogram
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-HOUR_NS = 3_600_000_000_000
-SIGNIFICANT_DIGITS = 3
-# A histogram counts whole requests: a weight such as 3.33 is counted in hundredths.
-WEIGHT_UNIT = 100
 QUANTILES = (50, 90, 99)
 
 
@@ -46,22 +41,10 @@ def quantile(values: Sequence[float], weights: Sequence[float], share: float) ->
 
 
 def latency(values: Sequence[int], weights: Sequence[float] | None = None) -> dict[str, int]:
-    """Return mean (exact) and percentiles (HDR histogram, three digits) of latencies."""
+    """Return mean and percentiles of latencies."""
     weights = [1.0] * len(values) if weights is None else weights
-    summary = {"mean": round(mean(values, weights))}
-    histogram = _histogram(values, weights)
-    reached = histogram.get_percentile_to_value_dict(list(QUANTILES)) if values else {}
-    summary.update({f"p{q}": int(reached.get(q, 0)) for q in QUANTILES})
-    return summary
-
-
-def _histogram(values: Sequence[int], weights: Sequence[float]) -> HdrHistogram:
-    histogram = HdrHistogram(1, HOUR_NS, SIGNIFICANT_DIGITS)
-    whole = all(float(weight).is_integer() for weight in weights)
-    for value, weight in zip(values, weights, strict=True):
-        times = round(weight) if whole else round(weight * WEIGHT_UNIT)
-        histogram.record_value(min(max(value, 0), HOUR_NS), times)
-    return histogram
+    percentiles = {f"p{q}": quantile(values, weights, q / 100) for q in QUANTILES}
+    return {"mean": round(mean(values, weights)), **percentiles}
 
 
 def apportion(parts: Iterable[float], total: int) -> list[int]:
