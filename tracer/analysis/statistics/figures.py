@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 QUANTILES = (50, 90, 99)
+_DIGITS_BITS = 11
+"""Bits that tell 2,048 values apart: three significant digits."""
+_WEIGHT_UNIT = 100
+"""A weight such as 3.33 is counted in hundredths."""
 
 
 def finite(value: float) -> float | None:
@@ -41,10 +45,32 @@ def quantile(values: Sequence[float], weights: Sequence[float], share: float) ->
 
 
 def latency(values: Sequence[int], weights: Sequence[float] | None = None) -> dict[str, int]:
-    """Return mean and percentiles of latencies."""
+    """Return the mean, exact, and percentiles of latencies to three significant digits.
+
+    A percentile is what an HDR histogram says: the upper end of the bucket that the value is in.
+    """
     weights = [1.0] * len(values) if weights is None else weights
-    percentiles = {f"p{q}": quantile(values, weights, q / 100) for q in QUANTILES}
+    whole = all(float(weight).is_integer() for weight in weights)
+    times = [round(weight if whole else weight * _WEIGHT_UNIT) for weight in weights]
+    percentiles = {f"p{q}": _upper_end(_percentile(values, times, q)) for q in QUANTILES}
     return {"mean": round(mean(values, weights)), **percentiles}
+
+
+def _percentile(values: Sequence[int], times: Sequence[int], percentile: int) -> int:
+    """Return the smallest value that as many are below or equal to, rounded to whole ones."""
+    total = sum(times)
+    if not total:
+        return 0
+    order = np.argsort(values, kind="stable")
+    reached = np.cumsum(np.asarray(times)[order])
+    place = np.searchsorted(reached, max(1, int(percentile / 100 * total + 0.5)))
+    return int(np.asarray(values)[order[place]])
+
+
+def _upper_end(value: int) -> int:
+    """Return the largest integer that has the same first eleven bits."""
+    rest = max(value.bit_length() - _DIGITS_BITS, 0)
+    return ((value >> rest) + 1 << rest) - 1
 
 
 def apportion(parts: Iterable[float], total: int) -> list[int]:
