@@ -28,17 +28,18 @@ help:
 demo: venv
 	$(BIN)/tracer compare --flame --json build/demo/comparison.json --html build/demo/report.html --record build/demo
 
-# What measures time has the machine to itself; all else shares it, and waits a third of the time.
-# Two thousand tests on real clocks: a machine that stalls for a moment fails one. It may try again,
-# twice, and is listed (-rR); what is broken fails three times.
-PYTEST := $(BIN)/python -m pytest -rR --reruns 2 --reruns-delay 1
+# What wants the machine to itself has it; all else shares it, and waits a third of the time.
+PYTEST := $(BIN)/python -m pytest -rR
+SHARED := --numprocesses $$(( $$(nproc) + 1 )) --dist loadfile --no-loadscope-reorder
 test: venv browser backends
-	$(PYTEST) -m "not alone" --numprocesses $$(( $$(nproc) + 1 )) --dist loadfile --no-loadscope-reorder
-	$(PYTEST) -m alone
+	$(PYTEST) $(SHARED) -m "not alone and not slow"
+	$(PYTEST) -m "alone and not slow"
 
-# What takes minutes; each night, and before a release.
+# What takes minutes, and what tells a crash of the C kernel from a fault of ours: each night.
 test-slow: venv browser backends
 	$(PYTEST) -m slow
+	TRACER_PURE=1 $(PYTEST) tests/truth tests/observer tests/probes -m "not slow" -k "not gthread and not gunicorn-uvicorn"
+	$(BIN)/python -m tests.support.sanitized tests/probes tests/truth tests/observer
 
 browser: venv
 	@sh tests/install_browser.sh

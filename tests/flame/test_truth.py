@@ -66,6 +66,7 @@ def assert_true(several, found, told, *, exact):
     assert errors[len(errors) // 2] <= allowed, (errors, [(found(o), told(o)) for o in several])
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(("name", "path"), CASES)
 @pytest.mark.parametrize("function", ["b", "handed_over", "in_middleware"])
 def test_a_function_has_the_time_it_took(runs, source, name, path, function):
@@ -103,6 +104,7 @@ def test_an_owner_is_above_the_functions(runs, name, path):
                 assert names[0] == "view"
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(("name", "path"), CASES)
 def test_ten_milliseconds_awaited_are_a_wait_of_the_view(runs, name, path):
     def waited(one):
@@ -172,6 +174,7 @@ def test_nothing_of_concurrent_requests_is_in_a_flame(runs):
         assert len(threads) >= 2, "it was called on the loop and in threads"
 
 
+@pytest.mark.timing
 def test_the_picture_says_what_taking_it_cost(runs, source):
     for one in runs["uvicorn-h11"].of("/async/"):
         stacks = one.stacks

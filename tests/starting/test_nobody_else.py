@@ -71,6 +71,7 @@ def test_its_path_is_as_without_us(session, alone):
     assert paths[0] == paths[1]
 
 
+@pytest.mark.timing
 def test_its_start_takes_no_5_ms_longer(session, alone):
     """User and system CPU time of paired starts: steadier than a clock on a busy machine."""
     alone.pop("PYTHONDONTWRITEBYTECODE", None)

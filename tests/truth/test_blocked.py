@@ -18,6 +18,7 @@ def run(request, run_of):
     return run_of(request.param, "none", "loop")
 
 
+@pytest.mark.timing
 def test_a_second_hop_to_one_thread_queues(run):
     excess = []
     for record in run.of("sensitive gather"):
@@ -38,6 +39,7 @@ def waited_until(record):
     )
 
 
+@pytest.mark.timing
 def test_a_blocked_loop_is_charged_with_the_culprits_name(run):
     """The other request's sleep was due at 30 ms; the block lasts from 10 to 60 ms."""
     met = 0
@@ -54,6 +56,7 @@ def test_a_blocked_loop_is_charged_with_the_culprits_name(run):
     assert met, "on this machine the two requests never met"
 
 
+@pytest.mark.timing
 def test_a_loop_blocked_on_the_way_back_is_the_loops(run):
     """The thread is done at 20 ms; the loop is held from 8 to 48 ms.
 
@@ -77,6 +80,7 @@ def test_a_loop_blocked_on_the_way_back_is_the_loops(run):
     assert met, "on this machine the two requests never met"
 
 
+@pytest.mark.timing
 def test_a_blocking_callback_is_charged_by_name(run):
     """The sleep was due at 25 ms; the callback runs from about 15 to 55 ms."""
     met = 0
@@ -96,6 +100,7 @@ def test_a_blocking_callback_is_charged_by_name(run):
     assert met, "on this machine the two never met"
 
 
+@pytest.mark.timing
 def test_a_saturated_pool_is_queue(run):
     """The least of three: who is kept from running between two instants is off by as much."""
     off = []

@@ -62,6 +62,7 @@ def test_every_request_is_recorded_and_tiles(run):
         assert record["layers"]["unattributed"] == 0
 
 
+@pytest.mark.timing
 def test_a_sleep_is_the_views_until_it_was_due(run):
     """Its delay, or what it took where uvloop's timer fired early; all later is the loop's."""
     off = []
@@ -79,6 +80,7 @@ def test_a_sleep_is_the_views_until_it_was_due(run):
     assert -tolerance(8 * MS) - early <= statistics.median(off) <= tolerance(8 * MS), off
 
 
+@pytest.mark.timing
 def test_an_overslept_timer_is_called_so(run):
     """An idle loop oversleeps: asyncio by up to 1 ms, by its selector's resolution."""
     overslept = [
@@ -91,6 +93,7 @@ def test_an_overslept_timer_is_called_so(run):
     assert not overslept or any(named)
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("scenario", ["lock", "executor", "to_thread"])
 def test_other_waits_are_the_views_until_completed(run, scenario):
     """What threads other than asgiref's do is waited for by the view, and is no hand-off."""
@@ -104,6 +107,7 @@ def test_other_waits_are_the_views_until_completed(run, scenario):
     assert statistics.median(off) <= tolerance(8 * MS), off
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("scenario", ["hop", "sensitive hop"])
 def test_the_run_of_a_hop_is_whose_function_it_is(run, scenario):
     excess = []
@@ -118,6 +122,7 @@ def test_the_run_of_a_hop_is_whose_function_it_is(run, scenario):
     assert 0 <= min(excess) <= tolerance(4 * MS) + 50_000, excess
 
 
+@pytest.mark.timing
 def test_custom_executor(run):
     for record in run.of("custom_executor"):
         (note,) = run.noted(record, "custom")
@@ -126,6 +131,7 @@ def test_custom_executor(run):
         )
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("scenario", ["gather", "sensitive gather"])
 def test_two_hand_offs_at_once_are_beside_and_waited_for(run, scenario):
     for record in run.of(scenario):
@@ -143,6 +149,7 @@ def test_two_hand_offs_at_once_are_beside_and_waited_for(run, scenario):
         assert ns >= 7 * MS or scenario == "sensitive gather"
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(
     "way", ["task", "wait_for", "wait", "shield", "gather", "timeout", "group"]
 )
@@ -155,6 +162,7 @@ def test_a_task_that_is_awaited_tiles(run, way):
         assert beside(record) < 50_000, record["overlapped"]
 
 
+@pytest.mark.timing
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with 3.12")
 def test_an_eager_task_tiles_where_it_runs(run):
     if run.name != "uvicorn-h11" and sys.version_info[:2] == (3, 13):
@@ -167,6 +175,7 @@ def test_an_eager_task_tiles_where_it_runs(run):
         assert beside(record) < 50_000
 
 
+@pytest.mark.timing
 def test_a_task_beside_is_overlapped(run):
     for record in run.of("background"):
         (note,) = run.noted(record, "main")
@@ -175,6 +184,7 @@ def test_a_task_beside_is_overlapped(run):
         assert_slept(record, note, "background", 8 * MS)
 
 
+@pytest.mark.timing
 def test_a_task_that_is_cancelled_is_waited_for_until_then(run):
     for record in run.of("cancels"):
         assert (record["status"], record["outcome"]) == (200, "complete")
@@ -206,6 +216,7 @@ def test_hand_offs_three_deep(run):
         assert total(record["segments"], **view("nested", state="wait")) < 100_000
 
 
+@pytest.mark.timing
 def test_upload_in_two_pieces(run):
     for record, answer in zip(
         run.of("loop upload in two"), run.answers["loop upload in two"], strict=True
@@ -223,12 +234,14 @@ def test_a_client_that_leaves(run, scenario):
         assert record["end_ns"] - record["start_ns"] < 1000 * MS
 
 
+@pytest.mark.timing
 def test_what_a_cancelled_view_does_is_its_own(run):
     for record in run.of("leaves view"):
         (note,) = run.noted(record, "cancelled")
         assert_owned(whole(record), note, **view("patient", state="run"))
 
 
+@pytest.mark.timing
 def test_a_pipelined_request_begins_when_the_server_begins_it(run):
     one, two, three = run.of("pipelined")
     assert one["connection"] == two["connection"] == three["connection"]

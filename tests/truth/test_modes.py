@@ -48,6 +48,7 @@ def test_loop_run_tiles_and_says_its_mode(loop):
     assert_mode(loop)
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("scenario", OWNERS)
 @pytest.mark.parametrize("how", ["spin", "sleep"])
 def test_the_right_owner_has_it(owners, scenario, how):
@@ -57,6 +58,7 @@ def test_the_right_owner_has_it(owners, scenario, how):
             assert_owned(whole(record), note, **owner)
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("way", ["task", "wait_for", "group"])
 def test_an_awaited_task_tiles(loop, way):
     for record in loop.of(f"tasks {way}"):

@@ -98,12 +98,14 @@ def check(run, scenario, owners, *, only=None):
         assert_no_more(pairs, own, label, slept=scenario.endswith("sleep"))
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("how", HOW)
 def test_middleware_phases(run, how):
     owners = {label: middleware(label) for label in PHASES}
     check(run, f"phases {how}", {**owners, **TEMPLATE}, only=owners)
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("how", HOW)
 @pytest.mark.parametrize("where", ["", "loop "])
 def test_exceptions(run, how, where):
@@ -116,11 +118,13 @@ def test_exceptions(run, how, where):
         assert record["error_type"] == "ZeroDivisionError"
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("how", HOW)
 def test_parts_of_a_view(run, how):
     check(run, f"parts {how}", PARTS, only={"cache": PARTS["cache"]})
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("how", HOW)
 def test_work_after_the_response_is_outside_the_window(run, how):
     for record in run.of(f"parts {how}"):
@@ -130,6 +134,7 @@ def test_work_after_the_response_is_outside_the_window(run, how):
             assert_owned(record["after_response"], note, layer="handler")
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("how", HOW)
 @pytest.mark.parametrize(
     ("scenario", "name"), [("class", "views.Class"), ("native", "loop_views.native")]
@@ -141,11 +146,13 @@ def test_views(run, how, scenario, name):
         assert record["route"] == {"class": "class/", "native": "loop/native/"}[scenario]
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("how", HOW)
 def test_rest_framework(run, how):
     check(run, f"rest {how}", REST, only={"throttle": REST["throttle"]})
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("how", HOW)
 @pytest.mark.parametrize(
     ("scenario", "name"), [("stream", "views.stream"), ("loop stream", "loop_views.stream")]
@@ -162,6 +169,7 @@ def test_streams(run, how, scenario, name):
             assert len(run.noted(record, label)) == 3
 
 
+@pytest.mark.timing
 def test_gzip_around_a_stream_is_the_middlewares(run):
     """Compressing 3 MB that don't shrink takes long; who makes them takes what it noted."""
     for record in run.of("gzip"):
@@ -178,6 +186,7 @@ def test_gzip_around_a_stream_is_the_middlewares(run):
             assert_owned(whole(record), note, **view("views.bulk", "stream"))
 
 
+@pytest.mark.timing
 def test_a_sync_middleware_above_an_async_view_hands_over_and_back(run):
     """Under ASGI there and back; under WSGI an async view is reached through a loop."""
     for record in run.of("native none"):
@@ -189,6 +198,7 @@ def test_a_sync_middleware_above_an_async_view_hands_over_and_back(run):
             assert {hops[hop["parent"]]["direction"] for hop in back} == {"to_thread"}
 
 
+@pytest.mark.timing
 def test_a_collection_is_a_part_of_whoever_allocates(run):
     for record in run.of("collect"):
         (note,) = run.noted(record, "collect")
@@ -222,6 +232,7 @@ def test_outcomes(run, scenario, status, error):
     assert min(late) < 1_000_000, "longer than a thread is kept waiting by its own client"
 
 
+@pytest.mark.timing
 def test_upload_in_two_pieces(run):
     """The client's pause is the server's, by name, also inside the view."""
     for record, answer in zip(run.of("upload in two"), run.answers["upload in two"], strict=True):
