@@ -91,4 +91,5 @@ def like(segment: Segment, start_ns: int, end_ns: int) -> Segment:
         segment.state,
         segment.thread,
         segment.certainty,
+        segment.preempted_on,
     )

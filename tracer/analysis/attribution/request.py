@@ -16,7 +16,11 @@ SCHEMA = "tracer.request/1"
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A half-open interval `[start_ns, end_ns)` with exactly one owner."""
+    """A half-open interval `[start_ns, end_ns)` with exactly one owner.
+
+    `preempted_on` is the thread on which others may have taken its time, where nobody has
+    looked yet whether they did; it isn't in JSON.
+    """
 
     start_ns: int
     end_ns: int
@@ -27,6 +31,7 @@ class Segment:
     state: State = "run"
     thread: int | None = None
     certainty: Certainty = "exact"
+    preempted_on: int | None = None
 
     @property
     def duration_ns(self) -> int:
@@ -160,4 +165,4 @@ _SEGMENT_LISTS = frozenset({"segments", "after_response", "overlapped", "hops", 
 
 
 def _plain(item: Segment | Hop | Thread) -> dict[str, Any]:
-    return {name: getattr(item, name) for name in item.__slots__}
+    return {name: getattr(item, name) for name in item.__slots__ if name != "preempted_on"}

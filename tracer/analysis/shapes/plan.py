@@ -8,7 +8,7 @@ order instead of instants; instants are put in later, for many requests at a tim
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -16,7 +16,6 @@ import numpy as np
 from tracer.analysis.attribution.blame import Blame
 from tracer.analysis.attribution.hops import cut, phases
 from tracer.analysis.attribution.replay import Replay
-from tracer.analysis.attribution.request import Segment
 from tracer.analysis.attribution.tiling import tile
 from tracer.analysis.attribution.walk import Walk, window_end
 from tracer.analysis.attribution.worker import owner_in
@@ -25,6 +24,7 @@ from tracer.model import timeline as t
 from tracer.model.layers import HOP_PHASES, Owner
 
 if TYPE_CHECKING:
+    from tracer.analysis.attribution.request import Segment
     from collections.abc import Callable, Hashable, Sequence
 
     from numpy.typing import NDArray
@@ -135,21 +135,8 @@ class _Marker(Blame):
     def split(
         self, start_ns: int, end_ns: int, thread: int | None, otherwise: Segment
     ) -> list[Segment]:
-        """Return the stretch with its thread instead of a certainty."""
-        known: Any = thread or NOBODY
-        return [
-            Segment(
-                start_ns,
-                end_ns,
-                otherwise.layer,
-                otherwise.detail,
-                otherwise.part,
-                otherwise.phase,
-                otherwise.state,
-                otherwise.thread,
-                known,
-            )
-        ]
+        """Return the stretch whole, with the thread on which others may have taken its time."""
+        return [replace(otherwise, start_ns=start_ns, end_ns=end_ns, preempted_on=thread or None)]
 
 
 class PlanWalk(Walk):
@@ -233,8 +220,7 @@ def return_of(bridge: Bridge, walk: PlanWalk) -> tuple[int, int, int]:
 
 def thread_of(segment: Segment) -> int:
     """Return the thread whose other work may have taken this segment's time, or nobody."""
-    known: Any = segment.certainty
-    return known if isinstance(known, int) else NOBODY
+    return NOBODY if segment.preempted_on is None else segment.preempted_on
 
 
 def _ints(numbers: Any) -> Ints:
