@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tracer.analysis.attribution.walk import attribute
+from tracer.analysis.attribution.attribute import attribute
 from tracer.analysis.attribution.worker import Worker
 from tracer.model import frames
 

@@ -8,9 +8,9 @@ from collections import Counter
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from tracer.analysis.attribution.attribute import attribute
 from tracer.analysis.attribution.blame import Blame
 from tracer.analysis.attribution.client import widen
-from tracer.analysis.attribution.walk import attribute
 from tracer.analysis.shapes.occupancy import near
 from tracer.analysis.statistics.measurement import SeamStatus
 from tracer.analysis.statistics.overview import Overview
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from tracer.analysis.attribution.request import Client, Request
     from tracer.analysis.attribution.worker import Worker
-    from tracer.analysis.shapes.fold import Row
+    from tracer.analysis.shapes.tally_builder import Row
     from tracer.analysis.statistics.tally import Tallies
     from tracer.model.stackframes import Stacks
     from tracer.recording.packing import Timelines

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.support import timelines
 from tests.support.strategies import BUSY, GARBAGE, HEADS, PROGRAMS
 from tests.support.timelines import SITE, WORKER, SymbolicTimeline, check_tiling
-from tracer.analysis.attribution.walk import attribute
+from tracer.analysis.attribution.attribute import attribute
 from tracer.model import timeline as t
 from tracer.reports.json import jsonl
 

@@ -9,7 +9,7 @@ from tracer.analysis.attribution.worker import Worker
 from tracer.analysis.metrics.durations import Answers
 from tracer.analysis.metrics.instruments import LAYER, REQUEST, Bounds, measured
 from tracer.analysis.metrics.labels import OTHER, OVERFLOW, Names
-from tracer.analysis.shapes.fold import Row
+from tracer.analysis.shapes.tally_builder import Row
 from tracer.analysis.statistics.tally import Tallies
 from tracer.model.layers import LAYERS
 

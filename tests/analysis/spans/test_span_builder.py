@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from tests.support import timelines
 from tests.support.strategies import BUSY, GARBAGE, HEADS, PROGRAMS
 from tests.support.timelines import SymbolicTimeline
-from tracer.analysis.attribution.walk import attribute
+from tracer.analysis.attribution.attribute import attribute
 from tracer.analysis.shapes.batch import Batch
-from tracer.analysis.spans.span_builder import SpanBuilder
+from tracer.analysis.shapes.tally_builder import TallyBuilder
+from tracer.analysis.spans.span_builder import SpanBuilder, spans_planner
 from tracer.analysis.spans.spans import trace_of
+from tracer.analysis.statistics.tally import Tallies
 from tracer.model import timeline as t
 from tracer.model.frames import Busy
 from tracer.model.nametable import CodeLocation, Endpoint, endpoint_text, location_text
@@ -58,7 +60,7 @@ def batch_of(several, busy):
 def compare(several, busy, level):
     """Assert that a batch gives what each timeline gives alone; return the drawing."""
     drawer = SpanBuilder(level)
-    drawing = drawer.draw(batch_of(several, busy), {NUMBER: WORKER})
+    drawing = drawer.build(batch_of(several, busy), {NUMBER: WORKER})
     found = drawing.traces()
     assert len(found) == len(several)
     for trace, (head, marks) in zip(found, several, strict=True):
@@ -158,7 +160,7 @@ def test_spans_say_where_their_code_stands_and_which_thread_began_them():
     hop = ("hop", (1, 2, 3, 4), [("work", 5)], False, call)
     program = [("scope", "view", [("work", 3), hop])]
     (trace,) = (
-        SpanBuilder("handoffs").draw(batch_of([told(program, [])], ()), {NUMBER: WORKER}).traces()
+        SpanBuilder("handoffs").build(batch_of([told(program, [])], ()), {NUMBER: WORKER}).traces()
     )
     root, *below = trace.spans
     loop = {"thread.id": timelines.LOOP, "thread.name": "MainThread"}
@@ -206,7 +208,9 @@ def test_of_many_that_had_the_loop_the_longest_are_told_and_the_sum_is_that_of_a
     shown = {}
     for level in ("layers", "handoffs", "all"):
         compare([(head, marks)], busy, level)
-        (one,) = SpanBuilder(level).draw(batch_of([(head, marks)], busy), {NUMBER: WORKER}).traces()
+        (one,) = (
+            SpanBuilder(level).build(batch_of([(head, marks)], busy), {NUMBER: WORKER}).traces()
+        )
         root, *below = one.spans
         whole = root.attributes["tracer.layer.event_loop.duration_ns"]
         blocker = ("event_loop", "shop.views.detail")
@@ -224,3 +228,17 @@ def test_of_many_that_had_the_loop_the_longest_are_told_and_the_sum_is_that_of_a
         assert parts == whole
     assert [len(shown[level]) for level in ("layers", "handoffs", "all")] == [0, 8, len(steps)]
     assert shown["handoffs"] == shown["all"][-8:]
+
+
+def test_tallies_and_spans_are_made_of_one_planned_batch():
+    hop = ("hop", (1, 2, 3, 4), [("collect", 5)], False, None)
+    several = [told([("scope", "view", [hop])], [], n, n) for n in range(1, 4)]
+    batch = batch_of(several, [])
+    planned = spans_planner("handoffs").plan(batch, {NUMBER: WORKER})
+    tallies = TallyBuilder(Tallies())
+    rows = tallies.add_planned(planned)
+    assert rows == TallyBuilder(Tallies()).add(batch, {NUMBER: WORKER})
+    assert tallies.planned + tallies.alone == len(several)
+    shared = SpanBuilder("handoffs").build_planned(planned).traces()
+    apart = SpanBuilder("handoffs").build(batch, {NUMBER: WORKER}).traces()
+    assert list(map(exactly, shared)) == list(map(exactly, apart))

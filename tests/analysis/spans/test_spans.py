@@ -9,7 +9,7 @@ from tests.support import timelines
 from tests.support.builders import MIDDLEWARES, Building, asgi_request
 from tests.support.strategies import BUSY, GARBAGE, HEADS, PROGRAMS
 from tests.support.timelines import WORKER, SymbolicTimeline
-from tracer.analysis.attribution.walk import attribute
+from tracer.analysis.attribution.attribute import attribute
 from tracer.analysis.spans.span_attributes import bucket
 from tracer.analysis.spans.span_levels import LEVELS
 from tracer.analysis.spans.spans import trace_of

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from tests.support import timelines
 from tests.support.strategies import BUSY, GARBAGE, PROGRAMS
 from tests.support.timelines import LOOP, START_NS, WORKER, SymbolicTimeline, check_tiling
-from tracer.analysis.attribution.walk import attribute
+from tracer.analysis.attribution.attribute import attribute
 from tracer.analysis.shapes.batch import Batch
-from tracer.analysis.shapes.fold import Folder
+from tracer.analysis.shapes.tally_builder import TallyBuilder
 from tracer.analysis.statistics.spread import Buckets
-from tracer.analysis.statistics.tally import SiteTally, Tallies
+from tracer.analysis.statistics.tally import HandoffTally, Tallies
 from tracer.model import timeline as t
 from tracer.model.frames import Busy
 from tracer.model.layers import LAYERS
@@ -29,13 +29,13 @@ def told(program, after=(), sequence=1):
 
 def folded(several, busy=(), folder=None):
     """Fold timelines as one batch; give the folder and the rows."""
-    folder = folder or Folder(Tallies())
+    folder = folder or TallyBuilder(Tallies())
     marks = np.array([mark for _, one in several for mark in one], np.int64).reshape(-1, 4)
     bounds = np.cumsum([0, *(len(one) for _, one in several)])
     entries = np.array([plain(one) for one in busy], np.int64).reshape(-1, 5)
     heads = [head for head, _ in several]
     batch = Batch(heads, [1] * len(several), marks, bounds, {1: entries})
-    return folder, folder.fold(batch, {1: WORKER})
+    return folder, folder.add(batch, {1: WORKER})
 
 
 def plain(one):
@@ -59,11 +59,11 @@ def contents(tallies):
             elif name == "after":
                 value = {owner: ns for owner, ns in value.items() if ns}
             elif value and isinstance(
-                next(iter(value.values()), 0) if isinstance(value, dict) else 0, SiteTally
+                next(iter(value.values()), 0) if isinstance(value, dict) else 0, HandoffTally
             ):
                 value = {
                     site: (
-                        one.hops,
+                        one.count,
                         one.started,
                         one.queue_ns,
                         seen_of(one.cost),
@@ -128,7 +128,7 @@ def test_a_torn_timeline_comes_to_the_same(program, busy, first, last):
 
 def test_alike_requests_share_a_plan_and_are_told_apart_by_their_instants():
     hop = ("hop", (3, 4, 5, 6), [("work", 7)], False, None)
-    folder = Folder(Tallies())
+    folder = TallyBuilder(Tallies())
     for scale in (1, 10, 100):
         _, (row,) = folded([told([("work", scale), hop])], folder=folder)
         assert row.duration_ns == scale + 26
