@@ -41,7 +41,7 @@ class MemorySink:
 
     def requests(self) -> list[Request]:
         """Return the requests finished so far, attributed, in the order they ended."""
-        worker = Worker.from_description(self.description, tuple(self.names))
+        worker = Worker(self.description, tuple(self.names))
         busy = [
             entry
             for kind, frame in self.frames

@@ -19,7 +19,7 @@ from tracer.recording.conclusions import conclude_rest
 from tracer.recording.evidence import NEWEST, first_of, occupancy, timelines
 from tracer.recording.file import RecordingError, check_file, connect, has_log, is_taken, reading
 from tracer.recording.finding import find, glances, pick
-from tracer.recording.source import read_workers
+from tracer.recording.recorded_worker import read_workers
 from tracer.recording.stacks import read_stacks, with_stacks
 from tracer.recording.tallies import read_tallies
 from tracer.recording.unpacked import Unpacked
@@ -98,9 +98,8 @@ class Recording:
     def environment(self) -> dict[str, Any]:
         """What the contract's `environment` says, from the workers' own words."""
         for worker in self._workers.values():
-            found = worker.description.get("environment")
-            if found:
-                return dict(found)
+            if worker.environment:
+                return dict(worker.environment)
         return {}
 
     @property
@@ -108,7 +107,7 @@ class Recording:
         """The seams of all workers, each once; a refusal anywhere is shown."""
         found: dict[str, SeamStatus] = {}
         for worker in self._workers.values():
-            for seam in worker.description.get("seams", ()):
+            for seam in worker.seams:
                 status = SeamStatus(seam["seam"], seam["status"], seam.get("reason"))
                 known = found.get(status.seam)
                 if known is None or known.status == "installed":

@@ -15,7 +15,7 @@ from tracer.model.layers import LAYERS
 
 NAMES = ("GET", "asgi", "uvicorn", "complete", "demo.Oops", "error", "shop/<int:n>/", "cart/")
 GET, ASGI, UVICORN, COMPLETE, OOPS, ERROR, SHOP, CART = range(1, len(NAMES) + 1)
-WORKER = Worker(1, "boot", 1_000, NAMES, {}, ())
+WORKER = Worker({"pid": 1, "boot_id": "boot", "wall_offset_ns": 1_000}, NAMES)
 WEIGHT = 10.0
 
 

@@ -37,7 +37,10 @@ WORKER = replace(
         location_text("detail.of.middleware", CodeLocation("/site/middleware.py", None)),
         location_text("thread:asks → loop", CodeLocation("/site/threads.py", 3)),
     ),
-    description={"threads": {str(OS_THREAD + timelines.LOOP): "MainThread"}},
+    description={
+        **timelines.WORKER.description,
+        "threads": {str(OS_THREAD + timelines.LOOP): "MainThread"},
+    },
 )
 
 
