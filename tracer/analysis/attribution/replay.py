@@ -7,13 +7,14 @@ tasks).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
+from tracer.analysis.attribution.garbage import collecting
 from tracer.analysis.attribution.order import in_order
 from tracer.analysis.attribution.threads import Threads
 from tracer.analysis.attribution.track import HandoffMarks, Piece, Track
 from tracer.model import timeline as t
-from tracer.model.layers import Layer, Owner
+from tracer.model.layers import Owner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -276,7 +277,7 @@ class Replay(Threads):
 
     @_on(t.PAUSE)
     def _pause(self, instant: int, thread: int, _value: int) -> None:
-        self._push(instant, thread, _GC, Owner(cast("Layer", ""), None, "gc"))
+        self._push(instant, thread, _GC, collecting(self._top(thread).owner))
 
     @_on(t.PAUSE_END)
     def _pause_end(self, instant: int, thread: int, _value: int) -> None:

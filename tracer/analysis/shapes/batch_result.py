@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from tracer.analysis.attribution.garbage import collecting
 from tracer.analysis.shapes.columns import SegmentColumns
 from tracer.analysis.statistics.spread import COARSE_BITS, FINE_BITS, Buckets, buckets_of
 from tracer.model.layers import HOP_PHASES
@@ -86,13 +87,12 @@ class BatchResult:
         """Give garbage collections to their owners' part of that name."""
         for request, number, ns, within in self.collections:
             tally, owner = tallies[key_of[request]], self._names.owners.things[number]
-            collecting = owner._replace(part="gc")
             if within:
                 tally.detail(owner, -ns, 1)
-                tally.detail(collecting, ns, 1)
+                tally.detail(collecting(owner), ns, 1)
             else:
                 tally.after[owner] -= ns
-                tally.after[collecting] = tally.after.get(collecting, 0) + ns
+                tally.after[collecting(owner)] = tally.after.get(collecting(owner), 0) + ns
 
     def _add_sites(self, tallies: Sequence[Tally], key_of: Ints) -> None:
         handoffs, sites = self.handoffs, self._names.sites.things

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import numpy as np
 
+from tracer.analysis.attribution.blame import is_others
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -84,9 +86,8 @@ class Log:
         counts = np.maximum(last - first, 0)
         pair = np.repeat(np.arange(len(wanted)), counts)
         entry = np.arange(len(pair)) + np.repeat(first - (np.cumsum(counts) - counts), counts)
-        whose = self._sequence[entry]
-        mine = (whose == sequence[wanted][pair]) & (whose != 0)
-        pair, entry = pair[~mine], entry[~mine]
+        others = is_others(self._sequence[entry], sequence[wanted][pair])
+        pair, entry = pair[others], entry[others]
         stretch = wanted[pair]
         begin, end = low[stretch], high[stretch]
         until = np.clip(self._end[entry], begin, end)

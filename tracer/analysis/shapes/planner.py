@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic
 import numpy as np
 
 from tracer.analysis.attribution.attribute import RequestMarks, attribute
-from tracer.analysis.attribution.blame import UNNAMED
+from tracer.analysis.attribution.blame import unnamed
 from tracer.analysis.shapes import occupancy
 from tracer.analysis.shapes.intern_table import InternTable
 from tracer.analysis.shapes.plan import attribute_shape, make_plan
@@ -87,7 +87,7 @@ class Planner(Generic[Made]):
         named: dict[int, Ints] = {}
         for number, entries in batch.busy.items():
             names = self._named(workers[number], number, entries[:, 4])
-            unknown = np.where(entries[:, 3] != 0, texts("another request"), texts(UNNAMED))
+            unknown = np.where(entries[:, 3] != 0, texts(unnamed(1)), texts(unnamed(0)))
             named[number] = np.where(names > 0, names, unknown)
         return occupancy.Log(batch.busy, named)
 

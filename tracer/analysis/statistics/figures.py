@@ -1,11 +1,10 @@
-"""Weighted means, quantiles and histograms: what every summary is made of."""
+"""Weighted means and histograms: what every summary is made of."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING
 
-import numpy as np
 from hdrh.histogram import HdrHistogram
 
 if TYPE_CHECKING:
@@ -32,17 +31,6 @@ def mean(values: Sequence[float], weights: Sequence[float]) -> float:
     """Return the weighted mean, 0 where there is nothing."""
     total = math.fsum(weights)
     return ratio(math.fsum(v * w for v, w in zip(values, weights, strict=True)), total)
-
-
-def quantile(values: Sequence[float], weights: Sequence[float], share: float) -> int:
-    """Return the smallest value that `share` of the weight does not exceed, 0 of nothing."""
-    total = math.fsum(weights)
-    if not total:
-        return 0
-    order = np.argsort(values, kind="stable")
-    reached = np.cumsum(np.asarray(weights, dtype=float)[order])
-    place = min(int(np.searchsorted(reached, share * reached[-1])), len(order) - 1)
-    return round(float(np.asarray(values)[order[place]]))
 
 
 def latency(values: Sequence[int], weights: Sequence[float] | None = None) -> dict[str, int]:
