@@ -44,6 +44,11 @@ def test_others_are_clipped_to_the_stretch_and_the_request_itself_is_no_other():
     assert of_many(busy, [(105, 135)]) == [[(105, 110, "first"), (130, 135, "first")]]
 
 
+def test_of_two_at_once_the_one_that_ended_first_keeps_the_time():
+    busy = [Busy(100, 120, THREAD, 2, 1), Busy(110, 130, THREAD, 3, 2)]
+    assert of_many(busy, [(90, 140)]) == [[(100, 120, "first"), (120, 130, "second")]]
+
+
 @given(
     st.lists(st.tuples(st.integers(0, 9), st.integers(1, 9), st.integers(0, 2)), max_size=8),
     st.lists(st.tuples(st.integers(90, 220), st.integers(0, 60)), min_size=1, max_size=5),
