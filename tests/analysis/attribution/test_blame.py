@@ -18,18 +18,18 @@ OWN = Segment(5, 50, "handoff", "site", None, "return", "wait")
 
 
 def test_others_are_those_of_the_thread_clipped_and_not_the_request_itself():
-    assert Blame(BUSY, 1, NAMES).others(5, 50, 1) == [
+    assert Blame(BUSY, 1, NAMES).preemptions(5, 50, 1) == [
         (5, 10, "orders.views.slow"),
         (25, 30, "another request"),
         (35, 50, "unnamed callback"),
     ]
-    assert Blame(BUSY, 1, NAMES).others(5, 50, 3) == []
-    assert Blame(BUSY, 1, NAMES).others(30, 35, 1) == []
+    assert Blame(BUSY, 1, NAMES).preemptions(5, 50, 3) == []
+    assert Blame(BUSY, 1, NAMES).preemptions(30, 35, 1) == []
 
 
 def test_of_two_at_once_the_one_that_ended_first_keeps_the_time():
     busy = (Busy(0, 20, 1, 2, 1), Busy(10, 30, 1, 3, 0))
-    assert Blame(busy, 1, NAMES).others(0, 40, 1) == [
+    assert Blame(busy, 1, NAMES).preemptions(0, 40, 1) == [
         (0, 20, "orders.views.slow"),
         (20, 30, "another request"),
     ]

@@ -32,7 +32,7 @@ def of_many(busy, stretches):
     low, high = np.array(stretches, np.int64).T
     count = len(stretches)
     group = np.full(count, log.group(WORKER, THREAD))
-    found = log.others(group, low, high, np.full(count, OWN), np.zeros(count, np.int64))
+    found = log.preemptions(group, low, high, np.full(count, OWN), np.zeros(count, np.int64))
     pieces = [[] for _ in stretches]
     for at, since, until, name in zip(*(column.tolist() for column in found), strict=True):
         pieces[at].append((since, until, NAMES[name - 1]))
@@ -57,4 +57,4 @@ def test_many_stretches_at_once_say_what_each_says(gaps, wanted):
     busy = busy_of(gaps)
     stretches = [(low, low + length) for low, length in wanted]
     blame = Blame(busy, OWN, NAMES)
-    assert of_many(busy, stretches) == [blame.others(*one, THREAD) for one in stretches]
+    assert of_many(busy, stretches) == [blame.preemptions(*one, THREAD) for one in stretches]

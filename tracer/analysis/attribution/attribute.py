@@ -102,7 +102,7 @@ class Attribution:
 
 
 def attribute(head: Head, marks: Sequence[Mark], worker: Worker, busy: Iterable[Busy]) -> Request:
-    """Return the request that a timeline and its worker's occupancy log tell of."""
+    """Return the request of a timeline and its worker's occupancy log."""
     view = worker.text(head.view) or ""
     interface = worker.text(head.interface) or "asgi"
     outcome = worker.text(head.outcome) or "cancelled"

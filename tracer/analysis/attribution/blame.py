@@ -56,7 +56,9 @@ class Blame:
             for entry in entries
         ]
 
-    def others(self, start_ns: int, end_ns: int, thread: int | None) -> list[tuple[int, int, str]]:
+    def preemptions(
+        self, start_ns: int, end_ns: int, thread: int | None
+    ) -> list[tuple[int, int, str]]:
         """Return who had a thread in an interval: clipped, in order, without overlap."""
         found: list[tuple[int, int, str]] = []
         cursor = start_ns
@@ -77,7 +79,7 @@ class Blame:
         """Tile an interval: to the event loop what others ran, the rest like `otherwise`."""
         segments: list[Segment] = []
         cursor = start_ns
-        for low, high, blocker in self.others(start_ns, end_ns, thread):
+        for low, high, blocker in self.preemptions(start_ns, end_ns, thread):
             if cursor < low:
                 segments.append(like(otherwise, cursor, low))
             segments.append(Segment(low, high, "event_loop", blocker, state="wait"))

@@ -1,8 +1,8 @@
 """The walk along a request's wait: what was done on its behalf, and what it waited for.
 
 The main track is causal: it follows the wait. It is walked once from the server's
-first touch to the end of the work after the response; what it never reaches ran
-beside it and is reported as overlapped.
+first touch to the end of the work after the response; what it never reaches
+is reported as overlapped.
 """
 
 from __future__ import annotations

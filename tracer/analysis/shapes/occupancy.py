@@ -21,7 +21,7 @@ _TAIL: Final = 3
 
 
 class Found(NamedTuple):
-    """Pieces of stretches that others took: in order, without overlap within a stretch."""
+    """Pieces of stretches in which others ran: in order, without overlap within a stretch."""
 
     stretch: Ints
     low: Ints
@@ -53,7 +53,7 @@ class Log:
             parts.append(np.stack(columns))
         every = np.concatenate(parts, axis=1) if parts else np.zeros((5, 0), np.int64)
         order = np.lexsort((every[1], every[0]))
-        self._group, self._end, self._start, self._sequence, self._culprit = every[:, order]
+        self._group, self._end, self._start, self._sequence, self._blocker = every[:, order]
         self._base = int(self._end.min()) if len(order) else 0
         self._span = int(self._end.max()) - self._base + 2 if len(order) else 2
         # Instants of garbage may be so far apart that only their order can be reckoned with.
@@ -73,7 +73,7 @@ class Log:
         """Return the number of a worker's thread, -1 for one that logged nothing."""
         return self._groups.get((worker, thread), -1)
 
-    def others(self, group: Ints, low: Ints, high: Ints, sequence: Ints, start: Ints) -> Found:
+    def preemptions(self, group: Ints, low: Ints, high: Ints, sequence: Ints, start: Ints) -> Found:
         """Return what others than the request itself ran in stretches; counted from `start`."""
         wanted = np.flatnonzero((group >= 0) & (low < high))
         if not len(wanted) or not len(self._end):
@@ -98,11 +98,11 @@ class Log:
         cursor = np.zeros(len(pair), np.int64)
         cursor[1:] = np.where(pair[1:] == pair[:-1], stopped[:-1], 0)
         since = np.maximum(since, cursor)
-        taken = since < until
-        origin = start[stretch[taken]]
+        some = since < until
+        origin = start[stretch[some]]
         return Found(
-            stretch[taken],
-            since[taken] - origin,
-            until[taken] - origin,
-            self._culprit[entry[taken]],
+            stretch[some],
+            since[some] - origin,
+            until[some] - origin,
+            self._blocker[entry[some]],
         )

@@ -133,7 +133,7 @@ class PlannedBatch(Generic[Made]):
 
     @cached_property
     def segments(self) -> SegmentColumns:
-        """The segments of windows and of what came after; others' work isn't taken out."""
+        """The segments of windows and of what came after; what others ran isn't cut out."""
         low, high = (joined([getattr(one, name) for one in self.plans]) for name in ("low", "high"))
         place = np.arange(len(low.of)) - low.bounds[low.of]
         window = np.array([one.window for one in self.plans], np.int64)
@@ -189,7 +189,7 @@ class PlannedBatch(Generic[Made]):
         base, start = self._base[request], self.starts[request]
         group = self._groups(request, thread)
         sequence = np.array([head.sequence for head in self.heads], np.int64)[request]
-        found = self.log.others(
+        found = self.log.preemptions(
             group,
             self.shapes.instants[low + base] + start,
             self.shapes.instants[high + base] + start,
@@ -240,7 +240,7 @@ class PlannedBatch(Generic[Made]):
 
     @cached_property
     def collections(self) -> tuple[list[Collection], set[int]]:
-        """Whose time garbage collections were, and which requests can't be told from a plan."""
+        """Whose time garbage collections were, and which requests no plan is enough for."""
         if not self.plans or not self.shapes.pauses:
             return [], set()
         return collections_in(

@@ -42,7 +42,7 @@ class Planner(Generic[Made]):
         self._numbers: dict[int, Ints] = {}
 
     def plan(self, batch: Batch, workers: Mapping[int, Worker]) -> PlannedBatch[Made]:
-        """Return those timelines of a batch that can be told from the plans of their shapes."""
+        """Return those timelines of a batch for which the plans of their shapes are enough."""
         found = shapes(batch, lambda worker, values: self._named(workers[worker], worker, values))
         planned: dict[int, tuple[Plan, Made]] = {}
         for place in range(len(batch.heads)):
@@ -50,8 +50,8 @@ class Planner(Generic[Made]):
             if made is not None:
                 planned[place] = made
         log = self._log(batch, workers)
-        plans, others = [plan for plan, _ in planned.values()], [one for _, one in planned.values()]
-        whole = PlannedBatch(batch, workers, found, self.names, log, list(planned), plans, others)
+        plans, extras = [plan for plan, _ in planned.values()], [one for _, one in planned.values()]
+        whole = PlannedBatch(batch, workers, found, self.names, log, list(planned), plans, extras)
         _, needs_fallback = whole.collections
         return whole.without(needs_fallback) if needs_fallback else whole
 

@@ -59,7 +59,7 @@ def tallies_planner() -> Planner[None]:
 
 
 def _nothing_more(_found: Attribution, _names: InternTable) -> None:
-    """Nothing beside a plan is needed."""
+    """Tallies need plans and nothing more."""
 
 
 class TallyBuilder:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from tracer.analysis.spans.span_location import Placed
+    from tracer.analysis.spans.span_location import SpanLocations
     from tracer.analysis.spans.span_root import Facts
     from tracer.analysis.spans.span_shape import SpanShape
     from tracer.model.frames import Head
@@ -34,7 +34,7 @@ class Origin(NamedTuple):
     facts: Facts
     pid: int
     offset_ns: int
-    placed: Placed
+    placed: SpanLocations
     called: tuple[str | None, ...]
 
 

@@ -79,7 +79,7 @@ def attributes_of(branch: Branch, section: str) -> tuple[tuple[str, Value], ...]
 
 
 def code_of(branch: Branch) -> str | None:
-    """Return by what name it is told where the code of a branch stands; None for no code.
+    """Return the name under which the code of a branch is looked up; None for no code.
 
     Of a hand-off that is its site: the code that asked for it.
     """

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tracer.analysis.shapes.planner import Planner, attributed
-from tracer.analysis.spans import span_location as where
 from tracer.analysis.spans.columns import Origin
 from tracer.analysis.spans.span_batch import ColumnBuilder
+from tracer.analysis.spans.span_location import LocationCache, kernel_threads
 from tracer.analysis.spans.span_root import Facts
 from tracer.analysis.spans.span_shape import span_shape
 from tracer.analysis.spans.spans import trace_of
@@ -31,7 +31,7 @@ _MOST: Final = 500_000
 
 @dataclass(frozen=True, slots=True)
 class SpanBatch:
-    """The spans of many requests: those in `columns` by their places, and those told alone."""
+    """The spans of many requests: those in `columns` by their places, and those made alone."""
 
     places: list[int]
     columns: Columns | None
@@ -57,7 +57,7 @@ class SpanBuilder:
         """Begin with no shape known."""
         self._level: Level = level
         self._planner = spans_planner(level)
-        self._where = where.Whereabouts()
+        self._locations = LocationCache()
 
     def build(self, batch: Batch, workers: Mapping[int, Worker]) -> SpanBatch:
         """Plan a batch and return the spans of its timelines."""
@@ -78,23 +78,23 @@ class SpanBuilder:
 
     def _origins(self, planned: PlannedBatch[SpanShape]) -> list[Origin]:
         """Return what is known of requests that isn't in their marks."""
-        of_kernel, edges = None, planned.shapes.thread_base
+        kernel_ids, edges = None, planned.shapes.thread_base
         called: tuple[str | None, ...]
         origins = []
         for place, head, shape in zip(planned.places, planned.heads, planned.made, strict=True):
             number = planned.batch.workers[place]
             worker, called = planned.workers[number], ()
             if worker.threads:
-                if of_kernel is None:
-                    of_kernel = where.of_kernel(planned.batch, planned.shapes)
-                numbers = of_kernel[edges[place] : edges[place + 1]].tolist()
+                if kernel_ids is None:
+                    kernel_ids = kernel_threads(planned.batch, planned.shapes)
+                numbers = kernel_ids[edges[place] : edges[place + 1]].tolist()
                 called = tuple(map(worker.threads.get, numbers))
             origins.append(
                 Origin(
                     _facts(head, worker),
                     worker.pid,
                     worker.wall_offset_ns,
-                    self._where.of(number, worker, shape),
+                    self._locations.of(number, worker, shape),
                     called,
                 )
             )

@@ -20,7 +20,7 @@ from tracer.analysis.spans.span_attributes import (
     handoff_attributes,
     name_of,
 )
-from tracer.analysis.spans.span_fold import fold, told
+from tracer.analysis.spans.span_selection import longest, select_spans
 from tracer.analysis.spans.tree import build_span_tree
 from tracer.model.span_ids import mask
 
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from tracer.analysis.attribution.request import Handoff, Segment
     from tracer.analysis.spans.branch import Branch
     from tracer.analysis.spans.span_attributes import Value
-    from tracer.analysis.spans.span_fold import Kept
     from tracer.analysis.spans.span_levels import Level
+    from tracer.analysis.spans.span_selection import Kept
 
 SELF: Final = "tracer.self_ns"
 NO_PARENT: Final = -1
@@ -56,8 +56,8 @@ class SpanPlan:
     """One span: `first` and `last` are the segments it reaches from and to.
 
     `hop` is the hand-off's place among the request's. `mask` gives its id, `parent` is the
-    place of its parent in the plan. `code` is by what name it is told where its code
-    stands, `thread` the segment whose thread began it, if any ran.
+    place of its parent in the plan. `code` is the name under which its code's location is
+    looked up, `thread` the segment whose thread began it, if any ran.
     """
 
     name: str
@@ -112,31 +112,31 @@ def plan_trace(sections: Sections, level: Level) -> TracePlan:
     maker = _Maker(made, level, sections.handoffs)
     main = [one for one in sections.handoffs if not one.overlapped]
     inside = [one for one in main if not one.after_response]
-    tree = maker.fold(window, inside, 0, whole=False)
+    tree = maker.select(window, inside, 0, whole=False)
     made.own = maker.figures(tree, 0, None)
     maker.below(tree, NO_PARENT, 0)
     offset = len(window)
     if after:
         late = [one for one in main if one.end_ns > sections.end_ns]
-        maker.add(maker.fold(after, late, offset), offset, "after")
+        maker.add(maker.select(after, late, offset), offset, "after")
     overlapped = [one for one in sections.handoffs if one.overlapped]
     offset += len(after)
     for run in runs:
         begun = {(one.detail, one.start_ns) for one in run if one.layer == "handoff"}
         mine = [one for one in overlapped if (one.site, one.start_ns) in begun]
-        maker.add(maker.fold(run, mine, offset), offset, "beside")
+        maker.add(maker.select(run, mine, offset), offset, "beside")
         offset += len(run)
     return made
 
 
 def _blockers(segments: Sequence[Segment], level: Level) -> list[int]:
-    """Return the segments in which somebody had the loop that get a span of their own."""
+    """Return the segments in which somebody else had the loop that get a span of their own."""
     every = [
         number
         for number, one in enumerate(segments)
         if one.layer == "event_loop" and one.detail not in IDLE
     ]
-    return [every[place] for place in told([segments[one].duration_ns for one in every], level)]
+    return [every[place] for place in longest([segments[one].duration_ns for one in every], level)]
 
 
 class _Maker:
@@ -148,7 +148,7 @@ class _Maker:
         self._blockers = _blockers(plan.segments, level)
         self._seen: Counter[tuple[str, ...]] = Counter()
 
-    def fold(
+    def select(
         self,
         segments: Sequence[Segment],
         handoffs: Sequence[Handoff],
@@ -158,7 +158,7 @@ class _Maker:
     ) -> Kept:
         """Return the spans of segments that are the plan's from `offset` on."""
         blockers = {number - offset for number in self._blockers}
-        return fold(build_span_tree(segments, handoffs), self._level, blockers, whole=whole)
+        return select_spans(build_span_tree(segments, handoffs), self._level, blockers, whole=whole)
 
     def add(self, kept: Kept, offset: int, section: str) -> None:
         """Add a tree that hangs from the root."""

@@ -1,6 +1,6 @@
 """Segments to a tree: what ran within what.
 
-Segments tile a window and are flat; a trace is nested. What lies within what is told by
+Segments tile a window and are flat; a trace is nested. What lies within what follows from
 their order alone, since code that called other code has time of its own before and after
 it: a middleware seen again closes what was opened after it. A hand-off says itself when it
 begins and ends. So requests whose segments came in the same order have the same tree.
