@@ -99,9 +99,9 @@ def exactly(trace):
     )  # fmt: skip
 
 
-def told(program, after, number=1, stretch=1):
-    story = SymbolicTimeline()
-    story.tell(program, after)
+def timeline_of(program, after, number=1, stretch=1):
+    timeline = SymbolicTimeline()
+    timeline.tell(program, after)
     start = timelines.START_NS
     # Two hand-offs of one site, one in the other, are told apart by their order alone.
     marks = [
@@ -111,10 +111,10 @@ def told(program, after, number=1, stretch=1):
             thread,
             {t.CALL: OTHER_SITE, t.RUN_ON: OS_THREAD + value}.get(code, value),
         )
-        for code, at, thread, value in story.marks
+        for code, at, thread, value in timeline.marks
     ]
     marks.insert(0, (t.OS_THREAD, start, timelines.LOOP, OS_THREAD + timelines.LOOP))
-    finish = start + (story.now - start) * stretch + 5
+    finish = start + (timeline.now - start) * stretch + 5
     head = timelines.head(finish_ns=finish, request_id=number, sequence=number, endpoint=ENDPOINT)
     return head, marks
 
@@ -123,7 +123,7 @@ def told(program, after, number=1, stretch=1):
 @thorough
 @given(program=PROGRAMS, after=PROGRAMS)
 def test_requests_of_one_shape_have_each_its_own_figures(level, program, after):
-    several = [told(program, after, number, number) for number in (1, 2, 3)]
+    several = [timeline_of(program, after, number, number) for number in (1, 2, 3)]
     compare(several, (), level)
 
 
@@ -132,7 +132,7 @@ def test_requests_of_one_shape_have_each_its_own_figures(level, program, after):
 @given(programs=st.lists(st.tuples(PROGRAMS, PROGRAMS), min_size=1, max_size=3), busy=BUSY)
 @example(programs=[([], [])], busy=[Busy(999_980, 2**63 - 2, 1, 0, 0), Busy(-1, 0, 1, 0, 0)])
 def test_who_had_the_loop_is_told_of_each(level, programs, busy):
-    several = [told(*one, number, 1_000) for number, one in enumerate(programs, 2)]
+    several = [timeline_of(*one, number, 1_000) for number, one in enumerate(programs, 2)]
     compare(several, possible(busy, several), level)
 
 
@@ -149,7 +149,7 @@ def test_who_had_the_loop_lies_in_what_waited_for_it(level):
     program = [
         ("scope", "view", [("wait", 40, 60, False), ("hop", (9, 9, 9, 90), [], False, None)]),
     ]
-    head, marks = told(program, [("wait", 40, 60, True)])
+    head, marks = timeline_of(program, [("wait", 40, 60, True)])
     last = marks[-1][1]
     busy = [
         Busy(at, at + 7, timelines.LOOP, 9, 3) for at in range(timelines.START_NS + 2, last, 25)
@@ -163,7 +163,9 @@ def test_spans_say_where_their_code_stands_and_which_thread_began_them():
     hop = ("hop", (1, 2, 3, 4), [("work", 5)], False, call)
     program = [("scope", "view", [("work", 3), hop])]
     (trace,) = (
-        SpanBuilder("handoffs").build(batch_of([told(program, [])], ()), {NUMBER: WORKER}).traces()
+        SpanBuilder("handoffs")
+        .build(batch_of([timeline_of(program, [])], ()), {NUMBER: WORKER})
+        .traces()
     )
     root, *below = trace.spans
     loop = {"thread.id": timelines.LOOP, "thread.name": "MainThread"}
@@ -186,7 +188,7 @@ def test_spans_say_where_their_code_stands_and_which_thread_began_them():
 
 
 def test_one_thread_of_the_kernel_under_two_numbers_is_drawn_alone():
-    head, marks = told([("hop", (1, 2, 3, 4), [("work", 5)], False, None)], [])
+    head, marks = timeline_of([("hop", (1, 2, 3, 4), [("work", 5)], False, None)], [])
     marks = [
         (code, at, thread, OS_THREAD + timelines.LOOP if code == t.RUN_ON else value)
         for code, at, thread, value in marks
@@ -196,13 +198,13 @@ def test_one_thread_of_the_kernel_under_two_numbers_is_drawn_alone():
 
 def test_a_shape_is_planned_once_and_drawn_for_all():
     program = [("scope", "view", [("hop", (1, 2, 3, 4), [("work", 5)], False, None)])]
-    drawing = compare([told(program, [], n, n) for n in range(1, 30)], (), "handoffs")
+    drawing = compare([timeline_of(program, [], n, n) for n in range(1, 30)], (), "handoffs")
     assert len(drawing.places) == 29
 
 
 def test_of_many_that_had_the_loop_the_longest_are_told_and_the_sum_is_that_of_all():
     waits = [("wait", 40, 60, False) for _ in range(20)]
-    head, marks = told([("scope", "view", waits)], [], stretch=1_000)
+    head, marks = timeline_of([("scope", "view", waits)], [], stretch=1_000)
     steps = [at for code, at, _, _ in marks if code == t.STEP][1:]
     busy = [
         Busy(at - 20_000 - 100 * number, at - 5_000, timelines.LOOP, 9, 3)
@@ -235,7 +237,7 @@ def test_of_many_that_had_the_loop_the_longest_are_told_and_the_sum_is_that_of_a
 
 def test_tallies_and_spans_are_made_of_one_planned_batch():
     hop = ("hop", (1, 2, 3, 4), [("collect", 5)], False, None)
-    several = [told([("scope", "view", [hop])], [], n, n) for n in range(1, 4)]
+    several = [timeline_of([("scope", "view", [hop])], [], n, n) for n in range(1, 4)]
     batch = batch_of(several, [])
     planned = spans_planner("handoffs").plan(batch, {NUMBER: WORKER})
     tallies = TallyBuilder(Tallies())

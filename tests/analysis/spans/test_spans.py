@@ -73,9 +73,9 @@ def check_sums(request, trace):
 def test_spans_of_a_wellformed_request_sum_to_its_layers_and_lie_within_each_other(
     level, program, after, busy
 ):
-    story = SymbolicTimeline()
-    story.tell(program, after)
-    request = attribute(timelines.head(finish_ns=story.now + 5), story.marks, WORKER, busy)
+    timeline = SymbolicTimeline()
+    timeline.tell(program, after)
+    request = attribute(timelines.head(finish_ns=timeline.now + 5), timeline.marks, WORKER, busy)
     trace = check_trace(request, level)
     assert trace == trace_of(request, level)
     if level != "layers":

@@ -9,7 +9,7 @@ import numpy as np
 
 from tracer.analysis.shapes.columns import begins, joined, sums
 from tracer.analysis.spans.columns import SECTIONS, CollapsedTime, Columns, Origin, Others
-from tracer.analysis.spans.span_selection import longest_rows
+from tracer.analysis.spans.span_selection import longest_of_each
 from tracer.model.span_ids import mask
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class ColumnBuilder:
         holder = holders[before[preempted.request] + preempted.place]
         span = spans_from[preempted.request] + holder
         lost = sums(span, length, int(spans_from[-1]))
-        shown = longest_rows(preempted.request, length, self._level)
+        shown = longest_of_each(preempted.request, length, self._level)
         lost -= sums(span[shown], length[shown], len(lost))
         of, who = preempted.request[shown], preempted.who[shown]
         found = Others(

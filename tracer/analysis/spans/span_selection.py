@@ -43,20 +43,17 @@ class Kept:
 
 
 def longest(durations: Sequence[int], level: Level) -> list[int]:
-    """Return the places of the preemptions that get a span, of all that a request had.
+    """Return the places of the preemptions that get a span, of all that one request had."""
+    length = np.array(durations, np.int64)
+    found: list[int] = longest_of_each(np.zeros(len(length), np.int64), length, level).tolist()
+    return found
 
-    The first of several that took as long.
+
+def longest_of_each(request: Ints, length: Ints, level: Level) -> Ints:
+    """Return the rows of preemptions that get a span; rows are in order of request.
+
+    Of several that took as long, the first.
     """
-    if level == "layers":
-        return []
-    if level == "all":
-        return list(range(len(durations)))
-    order = np.argsort(-np.array(durations, np.int64), kind="stable")
-    return sorted(order[:_LONGEST].tolist())
-
-
-def longest_rows(request: Ints, length: Ints, level: Level) -> Ints:
-    """Return the rows that `longest` picks of each request's; rows are in order of request."""
     if level == "layers":
         return np.zeros(0, np.int64)
     rows = np.arange(len(request))
