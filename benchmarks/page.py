@@ -29,7 +29,7 @@ from tracer.reports.page.view import side_of, view_of
 
 if TYPE_CHECKING:
     from benchmarks.replicate import Captured
-    from tracer.analysis.attribution.request import Hop, Request, Segment
+    from tracer.analysis.attribution.request import Handoff, Request, Segment
 
 SEGMENTS: Final = 5_000
 SECONDS: Final = 3
@@ -154,7 +154,7 @@ def _repeated(request: Request, times: int) -> Request:
             one, start_ns=one.start_ns + turn * length, end_ns=one.end_ns + turn * length
         )
 
-    def later_hop(one: Hop, turn: int) -> Hop:
+    def later_hop(one: Handoff, turn: int) -> Handoff:
         return replace(one, start_ns=one.start_ns + turn * length)
 
     within = [hop for hop in request.hops if not hop.after_response]

@@ -12,8 +12,8 @@ from functools import cached_property
 from pathlib import Path
 
 from tests.support.live import SERVERS, Server, agents_of, environment, guardians_of, wait_for
-from tracer.agent.served import location_of
 from tracer.agent.session import sync_with
+from tracer.agent.worker_ring import location_of
 from tracer.compare.load import LoadPlan, run_load
 from tracer.recording.recording import Recording
 from tracer.ring.reader import RingReader

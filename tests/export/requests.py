@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tracer.analysis.attribution.request import Hop, Request, Segment, Thread
+from tracer.analysis.attribution.request import Handoff, Request, Segment, Thread
 
 
 def request_of(document):
@@ -11,7 +11,7 @@ def request_of(document):
     for name in ("segments", "after_response", "overlapped"):
         fields[name] = tuple(Segment(**one) for one in fields[name])
     fields["threads"] = tuple(Thread(**one) for one in fields["threads"])
-    fields["hops"] = tuple(Hop(**one) for one in fields["hops"])
+    fields["hops"] = tuple(Handoff(**one) for one in fields["hops"])
     fields["seams_absent"] = tuple(fields["seams_absent"])
     fields["weight_known"] = fields["weight"] is not None
     return Request(**{**fields, "weight": fields["weight"] or 1.0})

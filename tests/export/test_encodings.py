@@ -8,7 +8,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import SpanLimits
 
-from tests.analysis.spans.test_span_builder import WORKER, batch_of, told
+from tests.analysis.spans.test_span_builder import WORKER, batch_of, timeline_of
 from tests.export.backend import Backend, spans_of
 from tests.support.builders import VIEW, asgi_request, wsgi_request
 from tests.support.timelines import LOOP, START_NS
@@ -59,8 +59,8 @@ def test_both_encodings_say_the_same(level):
 def test_a_shape_s_message_filled_in_again_and_again_says_the_same(level):
     program = [("scope", "view", [("hop", (9, 9, 9, 90), [("query", 5)], True, None)])]
     busy = [Busy(START_NS + at, START_NS + at + 3, LOOP, 0, 3) for at in range(11, 200, 9)]
-    several = [told(program, [("work", 3)], number, number) for number in (1, 2, 3)]
-    drawing = SpanBuilder(level).draw(batch_of(several, busy), {1: WORKER})
+    several = [timeline_of(program, [("work", 3)], number, number) for number in (1, 2, 3)]
+    drawing = SpanBuilder(level).build(batch_of(several, busy), {1: WORKER})
     assert not drawing.alone
     wire = Wire(NO_LIMITS)
     for _ in "twice":

@@ -10,7 +10,7 @@ import pytest
 
 from tests.flame.runs import Run, server_of
 from tracer.analysis.flame.pieces import pieces_of
-from tracer.analysis.flame.tree import fold
+from tracer.analysis.flame.tree import add_up
 
 pytestmark = pytest.mark.alone
 
@@ -152,7 +152,7 @@ def test_pieces_tile_the_window_and_layers_sum_to_the_breakdown(runs, name, path
         assert found[-1].end_ns == one.request.end_ns
         assert all(a.end_ns == b.start_ns for a, b in itertools.pairwise(found))
         layers = dict.fromkeys(one.request.layers, 0)
-        for steps, ns in fold([found]).by_path.items():
+        for steps, ns in add_up([found]).by_path.items():
             layers[steps[0].name] += ns
         assert layers == one.request.layers
 

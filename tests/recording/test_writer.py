@@ -10,7 +10,7 @@ import pytest
 
 from tests.recording.recordings import DESCRIPTION, NAMES, frame_of, ids
 from tests.support.live import ROOT, environment
-from tracer.analysis.shapes.fold import VERSION
+from tracer.analysis.shapes.tally_builder import VERSION
 from tracer.model import frames
 from tracer.recording import conclusions as concluding
 from tracer.recording.recording import Recording, RecordingWriter, Rotation

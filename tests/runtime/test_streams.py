@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from tests.support import timelines
-from tracer.analysis.attribution.walk import attribute
+from tracer.analysis.attribution.attribute import attribute
 from tracer.model import timeline as t
 from tracer.model.frames import closed, decode_timeline
 from tracer.model.marks import HARD_LIMIT, MARK_LIMIT

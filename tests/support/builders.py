@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from tracer.analysis.attribution.request import Client, Hop, Request, Segment
+from tracer.analysis.attribution.request import Client, Handoff, Request, Segment
 from tracer.analysis.statistics.measurement import Measurement, Round, SeamStatus
 from tracer.model.layers import LAYERS
 
@@ -75,7 +75,7 @@ class Building:
     def _hop(self, site, start, phases, started, more):
         direction = more.get("direction", "to_thread")
         after, overlapped = more.get("after", False), more.get("overlapped", False)
-        return Hop(site, direction, start, phases, 0, started, after, overlapped, None)
+        return Handoff(site, direction, start, phases, 0, started, after, overlapped, None)
 
     def done(self, **fields):
         layers = dict.fromkeys(LAYERS, 0)

@@ -22,7 +22,7 @@ NAMES = (
     "\x1f\x1fquery\x1f",
 )
 SITE = 4
-WORKER = Worker(1, "boot", 0, NAMES, {}, ())
+WORKER = Worker({"pid": 1, "boot_id": "boot"}, NAMES)
 KNOWN = {"sequence": 1, "start_ns": START_NS, "interface": 1, "outcome": 2, "view": 3}
 
 

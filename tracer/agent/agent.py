@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tracer.agent.live import snapshot
-from tracer.agent.served import Served, location_of
+from tracer.agent.worker_ring import WorkerRing, location_of
 from tracer.ring.directory import is_inhabited
 from tracer.ring.layout import RingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tracer.agent.served import Batch
+    from tracer.agent.worker_ring import Batch
     from tracer.export.channel import Channel
     from tracer.recording.writer import RecordingWriter
 
@@ -54,7 +54,7 @@ class Agent:
         self._exported: dict[str, Any] | None = None
         self._directory = directory
         self._say = say
-        self._rings: dict[str, Served] = {}
+        self._rings: dict[str, WorkerRing] = {}
         self._refused: set[str] = set()
         self._accounted: dict[str, int] = {}
         self._seen_ns = 0
@@ -118,7 +118,7 @@ class Agent:
 
     def _round(self) -> int:
         """Write one batch of each ring in one transaction."""
-        begun: list[tuple[Served, Batch]] = []
+        begun: list[tuple[WorkerRing, Batch]] = []
         count = taken = 0
         try:
             self._recording.begin()
@@ -146,41 +146,43 @@ class Agent:
             self._settle(ring, batch)
             if self._channel is not None:
                 counts = {**batch.counts, "dropped": batch.dropped}
-                self._channel.offer(ring.name, ring.description, batch.names, batch.frames, counts)
+                self._channel.offer(
+                    ring.name, ring.worker.description, batch.names, batch.frames, counts
+                )
         if self.failure is not None:
             self._say("the recording can be written again")
             self.failure = None
         self._drained_ns = time.monotonic_ns()
         return count
 
-    def _in_turn(self) -> list[tuple[str, Served]]:
+    def _in_turn(self) -> list[tuple[str, WorkerRing]]:
         """Begin with another ring each time, so that the last one has its turn too."""
         every = list(self._rings.items())
         self._turn = (self._turn + 1) % max(len(every), 1)
         return every[self._turn :] + every[: self._turn]
 
-    def _look(self, name: str, ring: Served) -> Batch | None:
+    def _look(self, name: str, ring: WorkerRing) -> Batch | None:
         try:
             return ring.look(self._recording.known_names(name), _BATCH)
         except (RingError, OSError) as error:
             self._give_up(ring, error)
             return None
 
-    def _write(self, ring: Served, batch: Batch) -> None:
-        self._recording.worker(ring.name, ring.description, batch.dropped, batch.counts)
+    def _write(self, ring: WorkerRing, batch: Batch) -> None:
+        self._recording.worker(ring.name, ring.worker.description, batch.dropped, batch.counts)
         if batch.names:
             self._recording.names(ring.name, list(batch.names))
         for kind, frame in batch.frames:
             self._recording.frame(ring.name, kind, frame)
         self._recording.advance(ring.name, batch.progress)
 
-    def _settle(self, ring: Served, batch: Batch) -> None:
+    def _settle(self, ring: WorkerRing, batch: Batch) -> None:
         try:
             ring.settle(batch)
         except (RingError, OSError) as error:
             self._give_up(ring, error)
 
-    def _put_off(self, reason: str, begun: list[tuple[Served, Batch]]) -> None:
+    def _put_off(self, reason: str, begun: list[tuple[WorkerRing, Batch]]) -> None:
         """Keep all in the rings until the recording can be written again."""
         self._recording.rollback()
         for ring, _ in begun:
@@ -190,7 +192,7 @@ class Agent:
         self.failure = reason
         self._retry_at = time.monotonic() + _PATIENCE_S
 
-    def _give_up(self, ring: Served, error: Exception) -> None:
+    def _give_up(self, ring: WorkerRing, error: Exception) -> None:
         """Leave a damaged ring, with the account of what is lost in it."""
         self._say(f"{error}; its worker goes on in another ring")
         progress = ring.give_up()
@@ -198,7 +200,9 @@ class Agent:
         self._part(ring)
         try:
             dropped = progress.last - progress.kept
-            self._recording.worker(ring.name, ring.description, dropped, ring.counts)
+            self._recording.worker(
+                ring.name, ring.worker.description, dropped, ring.worker.counters
+            )
             self._recording.advance(ring.name, progress)
         except (sqlite3.Error, OSError) as failure:
             self._say(f"what {ring.name} lost is not recorded ({failure})")
@@ -225,7 +229,7 @@ class Agent:
             self._finish(ring)
         return bool(over)
 
-    def _finish(self, ring: Served) -> None:
+    def _finish(self, ring: WorkerRing) -> None:
         """One more look after the last one: what came in between is not lost."""
         batch = self._look(ring.name, ring)
         if batch is not None or ring.name not in self._rings:
@@ -234,11 +238,11 @@ class Agent:
         self._account(ring, ring.settled.last)
         self._part(ring)
 
-    def _account(self, ring: Served, last: int) -> None:
+    def _account(self, ring: WorkerRing, last: int) -> None:
         self._accounted[ring.process] = max(last, self._accounted.get(ring.process, 0))
         self._gone_dropped += last - ring.settled.kept
 
-    def _part(self, ring: Served) -> None:
+    def _part(self, ring: WorkerRing) -> None:
         del self._rings[ring.name]
         self._seen_ns = 0
         ring.remove()
@@ -265,14 +269,14 @@ class Agent:
             if ring is not None:
                 serving[ring.process] = self._rings[name] = ring
 
-    def _open(self, name: str) -> Served | None:
+    def _open(self, name: str) -> WorkerRing | None:
         process, number = location_of(name)
         before = self._accounted.get(process, 0)
         if number and not before:
             former = self._recording.progress(f"{process}-{number - 1}.ring")
             before = former[2] if former else 0
         try:
-            return Served(Path(self._directory, name), self._recording.progress(name), before)
+            return WorkerRing(Path(self._directory, name), self._recording.progress(name), before)
         except (RingError, OSError) as error:
             self._say(str(error))
             self._refused.add(name)

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tracer.analysis.statistics.tally import TO_THREAD
+from tracer.analysis.attribution.request import TO_THREAD
 from tracer.model.layers import LAYERS
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def idle() -> bool:
 
 def _handoffs(tally: Tally, *, after: bool) -> int:
     return sum(
-        seen.hops
+        seen.count
         for site, seen in tally.sites.items()
         if site.direction == TO_THREAD and site.after_response is after
     )

@@ -193,7 +193,7 @@ def _said_of_export(export: Mapping[str, Any]) -> str:
 def _measurement(
     opened: Recording, tallies: Tallies, concluded: int, chosen: Request | None
 ) -> Measurement:
-    from tracer.analysis.shapes.fold import VERSION
+    from tracer.analysis.shapes.tally_builder import VERSION
     from tracer.analysis.statistics.measurement import Measurement, Round
 
     notes = [] if not opened.open else ["the recording is still open: requests may follow"]

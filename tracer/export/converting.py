@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -34,37 +34,19 @@ _MOST: Final = 200_000
 _NOBODY: Final = np.zeros((0, BUSY_INTS), np.int64)
 
 
-class Known:
-    """A worker, as its own words describe it, and who had its threads recently."""
+class KnownWorker:
+    """A worker, and who had its threads recently."""
 
     def __init__(self) -> None:
         """Know nothing yet."""
-        self.description: dict[str, Any] = {}
-        self.names: list[str] = []
-        self._worker: Worker | None = None
+        self.worker = Worker()
         self._fresh: list[Ints] = []
         self._log: deque[Ints] = deque()
         self._entries = 0
 
-    def describe(self, description: dict[str, Any]) -> None:
-        """Take what it says of itself."""
-        self.description, self._worker = description, None
-
-    def name(self, names: Sequence[str]) -> None:
-        """Append to its name table."""
-        self.names.extend(names)
-        self._worker = None
-
     def occupy(self, frame: bytes) -> None:
         """Take a frame of its occupancy log."""
         self._fresh.append(np.frombuffer(frame, "<i8").reshape(-1, BUSY_INTS).astype(np.int64))
-
-    @property
-    def worker(self) -> Worker:
-        """It, as attribution knows it."""
-        if self._worker is None:
-            self._worker = Worker.from_description(self.description, tuple(self.names))
-        return self._worker
 
     def busy(self, start_ns: int, end_ns: int) -> Ints:
         """Return what of its log overlaps an interval, in order of end."""
@@ -97,11 +79,11 @@ class Converter:
     def __init__(self, detail: Level = DEFAULT) -> None:
         """Know no worker yet."""
         self._drawer = SpanBuilder(detail)
-        self.workers: dict[int, Known] = {}
+        self.workers: dict[int, KnownWorker] = {}
 
-    def known(self, number: int) -> Known:
+    def known(self, number: int) -> KnownWorker:
         """Return a worker by its number."""
-        return self.workers.setdefault(number, Known())
+        return self.workers.setdefault(number, KnownWorker())
 
     def learn(self, message: messages.Message) -> None:
         """Take what a worker tells beside its timelines."""
@@ -109,13 +91,13 @@ class Converter:
         if message.kind == frames.OCCUPANCY:
             known.occupy(message.content)
         elif message.kind == messages.DESCRIPTION:
-            known.describe(json.loads(message.content))
+            known.worker = known.worker.described(json.loads(message.content))
         elif message.kind == messages.NAMES:
-            known.name(json.loads(message.content))
+            known.worker = known.worker.named(json.loads(message.content))
 
     def convert(self, timelines: Sequence[tuple[int, bytes]]) -> SpanBatch:
         """Return the traces of timelines `(worker, frame)`; raise if one can't be read."""
-        return self._drawer.draw(*self.batch_of(timelines))
+        return self._drawer.build(*self.batch_of(timelines))
 
     def batch_of(self, timelines: Sequence[tuple[int, bytes]]) -> tuple[Batch, dict[int, Worker]]:
         """Return timelines ready to be attributed, and their workers."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from tracer.analysis.spans.columns import begins, joined
+from tracer.analysis.shapes.columns import begins, joined
 from tracer.export.protobuf import SHORT, WIDE_BITS, wide
 from tracer.export.template import ID, LENGTH_AT
 

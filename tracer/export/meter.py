@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tracer.analysis.metrics.durations import Answers
 from tracer.analysis.metrics.instruments import DROPPED, SEEN, Bounds, Series, measured
 from tracer.analysis.metrics.labels import Names
-from tracer.analysis.shapes.fold import Folder
+from tracer.analysis.shapes.tally_builder import TallyBuilder
 from tracer.analysis.statistics.tally import Tallies
 from tracer.export import messages
 from tracer.export.converting import Converter
@@ -51,7 +51,7 @@ class Meter:
         self._converter = Converter()
         self._exemplars = exemplars and settings.exemplars
         self._bounds = Bounds(Names(_ROUTES), Names(_SITES), Names(_CULPRITS))
-        self._folder = Folder(Tallies())
+        self._builder = TallyBuilder(Tallies())
         self._answers = Answers(self._bounds.routes)
         self._resource = make_resource()
         self._held: deque[tuple[float, int, bytes]] = deque()
@@ -96,14 +96,16 @@ class Meter:
             several.append((worker, frame))
         try:
             batch, workers = self._converter.batch_of(several)
-            rows = self._folder.fold(batch, workers)
+            rows = self._builder.add(batch, workers)
             self._answers.add(rows, batch, workers)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with them, the next are fine
             self.refused += len(several)
             _logger.warning("timelines could not be measured (%r)", error)
 
     def _hand_over(self) -> None:
-        found: dict[Any, list[Series]] = measured(self._folder.tallies, self._answers, self._bounds)
+        found: dict[Any, list[Series]] = measured(
+            self._builder.tallies, self._answers, self._bounds
+        )
         if not self._exemplars:
             found = {
                 name: [Series(one.labels, one.value) for one in several]

@@ -13,7 +13,7 @@ import sqlite3
 import time
 from typing import TYPE_CHECKING, Final
 
-from tracer.analysis.shapes.fold import VERSION, Folder, Row
+from tracer.analysis.shapes.tally_builder import VERSION, Row, TallyBuilder
 from tracer.analysis.statistics.tally import Tallies
 from tracer.recording.evidence import NEWEST, batch_of, in_portions, next_of, timelines
 from tracer.recording.file import RecordingError
@@ -36,11 +36,11 @@ _INSERT: Final = "INSERT OR REPLACE INTO request VALUES (" + ", ".join("?" * 23)
 class Conclusions:
     """Concludes the packed timelines of a recording, one batch after the other."""
 
-    def __init__(self, folder: Folder | None = None) -> None:
-        """Begin with the first timeline; `folder` is one that knows shapes already."""
+    def __init__(self, builder: TallyBuilder | None = None) -> None:
+        """Begin with the first timeline; `builder` is one that knows shapes already."""
         self.tallies = Tallies()
-        self.folder = folder or Folder(self.tallies)
-        self.folder.tallies = self.tallies
+        self.builder = builder or TallyBuilder(self.tallies)
+        self.builder.tallies = self.tallies
         self.concluded = 0
         self._saved_at = time.monotonic()
         self._unwritten: list[tuple[object, ...]] = []
@@ -54,7 +54,7 @@ class Conclusions:
         meta = dict(database.execute("SELECT key, value FROM meta").fetchall())
         if json.loads(meta.get("attribution", "null")) == VERSION:
             self.tallies = read_tallies(database.execute("SELECT key, value FROM tally"))
-            self.folder.tallies = self.tallies
+            self.builder.tallies = self.tallies
             self.concluded = json.loads(meta["tallied"])
         return self
 
@@ -89,12 +89,12 @@ class Conclusions:
 
     def next(self) -> Conclusions:
         """Return those of the next recording of the same workers: the shapes are known."""
-        return Conclusions(self.folder)
+        return Conclusions(self.builder)
 
     def add(self, first: int, batch: Batch, workers: Mapping[int, Worker]) -> list[Row]:
         """Conclude timelines; their rows are written by the next step."""
         before = {key: one.requests for key, one in self.tallies.items()}
-        rows = self.folder.fold(batch, workers)
+        rows = self.builder.add(batch, workers)
         self._dirty |= {k for k, one in self.tallies.items() if one.requests != before.get(k)}
         self.concluded = first + len(rows) - 1
         self._unwritten = [
@@ -128,11 +128,11 @@ def conclude_rest(
     database: sqlite3.Connection, workers: Mapping[int, Worker], tallies: Tallies, after: int
 ) -> list[Row]:
     """Add all timelines of ids beyond `after` to tallies; return a row for each, in order."""
-    folder, unpacked = Folder(tallies), Unpacked()
+    builder, unpacked = TallyBuilder(tallies), Unpacked()
     return [
         row
         for _, found in in_portions(timelines(database, after))
-        for row in folder.fold(batch_of(database, found, unpacked), workers)
+        for row in builder.add(batch_of(database, found, unpacked), workers)
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tracer.analysis.attribution.walk import attribute
+from tracer.analysis.attribution.attribute import attribute
 from tracer.analysis.attribution.worker import Worker
 from tracer.model import frames
 
@@ -41,7 +41,7 @@ class MemorySink:
 
     def requests(self) -> list[Request]:
         """Return the requests finished so far, attributed, in the order they ended."""
-        worker = Worker.from_description(self.description, tuple(self.names))
+        worker = Worker(self.description, tuple(self.names))
         busy = [
             entry
             for kind, frame in self.frames

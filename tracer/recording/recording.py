@@ -8,9 +8,9 @@ from collections import Counter
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from tracer.analysis.attribution.attribute import attribute
 from tracer.analysis.attribution.blame import Blame
 from tracer.analysis.attribution.client import widen
-from tracer.analysis.attribution.walk import attribute
 from tracer.analysis.shapes.occupancy import near
 from tracer.analysis.statistics.measurement import SeamStatus
 from tracer.analysis.statistics.overview import Overview
@@ -19,7 +19,7 @@ from tracer.recording.conclusions import conclude_rest
 from tracer.recording.evidence import NEWEST, first_of, occupancy, timelines
 from tracer.recording.file import RecordingError, check_file, connect, has_log, is_taken, reading
 from tracer.recording.finding import find, glances, pick
-from tracer.recording.source import read_workers
+from tracer.recording.recorded_worker import read_workers
 from tracer.recording.stacks import read_stacks, with_stacks
 from tracer.recording.tallies import read_tallies
 from tracer.recording.unpacked import Unpacked
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from tracer.analysis.attribution.request import Client, Request
     from tracer.analysis.attribution.worker import Worker
-    from tracer.analysis.shapes.fold import Row
+    from tracer.analysis.shapes.tally_builder import Row
     from tracer.analysis.statistics.tally import Tallies
     from tracer.model.stackframes import Stacks
     from tracer.recording.packing import Timelines
@@ -98,9 +98,8 @@ class Recording:
     def environment(self) -> dict[str, Any]:
         """What the contract's `environment` says, from the workers' own words."""
         for worker in self._workers.values():
-            found = worker.description.get("environment")
-            if found:
-                return dict(found)
+            if worker.environment:
+                return dict(worker.environment)
         return {}
 
     @property
@@ -108,7 +107,7 @@ class Recording:
         """The seams of all workers, each once; a refusal anywhere is shown."""
         found: dict[str, SeamStatus] = {}
         for worker in self._workers.values():
-            for seam in worker.description.get("seams", ()):
+            for seam in worker.seams:
                 status = SeamStatus(seam["seam"], seam["status"], seam.get("reason"))
                 known = found.get(status.seam)
                 if known is None or known.status == "installed":

@@ -8,7 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from tracer.analysis.statistics.spread import Buckets
-from tracer.analysis.statistics.tally import Key, Site, SiteTally, Tallies, Tally
+from tracer.analysis.statistics.tally import HandoffTally, Key, Site, Tallies, Tally
 from tracer.model.layers import LAYERS, Owner
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def write_tally(key: Key, tally: Tally) -> tuple[str, bytes]:
     value["details"] = [[*owner, *spent] for owner, spent in tally.details.items()]
     value["after"] = [[*owner, ns] for owner, ns in tally.after.items()]
     value["sites"] = [
-        [*site, seen.hops, seen.started, seen.queue_ns, _spread(seen.cost), _spread(seen.wake)]
+        [*site, seen.count, seen.started, seen.queue_ns, _spread(seen.cost), _spread(seen.wake)]
         for site, seen in tally.sites.items()
     ]
     text = json.dumps(value, separators=(",", ":"))
@@ -74,7 +74,7 @@ def _fill(tally: Tally, stored: dict[str, Any]) -> None:
     for layer, detail, part, phase, ns in stored["after"]:
         tally.after[Owner(layer, detail, part, phase)] = int(ns)
     for name, direction, after, hops, started, queue_ns, cost, wake in stored["sites"]:
-        tally.sites[Site(name, direction, bool(after))] = SiteTally(
+        tally.sites[Site(name, direction, bool(after))] = HandoffTally(
             Buckets.from_json(cost), Buckets.from_json(wake), int(hops), int(started), int(queue_ns)
         )
 

@@ -15,7 +15,7 @@ from tracer.model import frames
 from tracer.recording.beginning import create, make_way, rotated, rows, take_up
 from tracer.recording.file import has_log, read_meta
 from tracer.recording.marks import Marks
-from tracer.recording.source import Source, read_sources
+from tracer.recording.recorded_worker import RecordedWorker, read_recorded_workers
 from tracer.settings.rotation import Rotation
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class RecordingWriter:
     ) -> None:
         self._path, self._rotation = path, rotation or Rotation()
         self._meta, self._concludes = dict(meta), conclude
-        self._sources: dict[str, Source] = {}
+        self._workers: dict[str, RecordedWorker] = {}
         self._new: list[tuple[int, int, bytes]] = []
         self._held = self._lost = self._told_lost = 0
         self._conclusions: Conclusions | None = None
@@ -82,7 +82,7 @@ class RecordingWriter:
         self._begin(path, {**lasting, **meta}, rotation, conclude=conclude)
         self._began -= max(time.time() - there["began_unix_ns"] / 1e9, 0)
         self._resume()
-        self._sources = read_sources(self._database)
+        self._workers = read_recorded_workers(self._database)
         self._marks = Marks.resumed(self._database, self._marks.unpacked)
         if conclude:
             from tracer.recording.conclusions import Conclusions
@@ -117,20 +117,20 @@ class RecordingWriter:
     def rollback(self) -> None:
         """Forget what isn't safe: whoever handed it over has it still."""
         self._new, self._held = [], 0
-        for one in self._sources.values():
+        for one in self._workers.values():
             one.progress = one.safe
 
     def progress(self, ring: str) -> tuple[int, int, int] | None:
         """Return how far a ring has been read: position, timelines kept, last number."""
-        return self._sources[ring].progress if ring in self._sources else None
+        return self._workers[ring].progress if ring in self._workers else None
 
     def advance(self, ring: str, progress: tuple[int, int, int]) -> None:
         """Note how far a ring has been read, in the batch at hand."""
-        one = self._sources[ring]
+        one = self._workers[ring]
         one.progress, one.changed = (progress[0], progress[1], progress[2]), True
 
     def _flush(self) -> bool:
-        changed = [one for one in self._sources.values() if one.changed]
+        changed = [one for one in self._workers.values() if one.changed]
         if self._new or changed or self._lost != self._told_lost:
             if self._guarded(self._write):
                 self._new, self._held, self._told_lost = [], 0, self._lost
@@ -150,28 +150,27 @@ class RecordingWriter:
         counters: Mapping[str, int] | None = None,
     ) -> None:
         """Note or update what is known of a worker; its counters only grow."""
-        one = self._sources.get(ring)
+        one = self._workers.get(ring)
         if one is None:
-            one = self._sources[ring] = Source(len(self._sources) + 1)
-        one.description, one.changed, one.known = dict(description), True, None
-        one.counters = {**(counters or {}), "dropped": dropped}
+            one = self._workers[ring] = RecordedWorker(len(self._workers) + 1)
+        known = one.worker.described(dict(description))
+        one.learn(known.counted({**(counters or {}), "dropped": dropped}))
 
     def known_names(self, ring: str) -> int:
         """Return how many of a worker's names are known already."""
-        return len(self._sources[ring].names) if ring in self._sources else 0
+        return len(self._workers[ring].worker.names) if ring in self._workers else 0
 
     def names(self, ring: str, names: Sequence[str]) -> None:
         """Append to a worker's name table."""
-        one = self._sources[ring]
-        one.names.extend(names)
-        one.changed = True
+        one = self._workers[ring]
+        one.learn(one.worker.named(names))
 
     def frame(self, ring: str, kind: int, frame: bytes) -> None:
         """Take one frame of a worker."""
         if self._held > _HELD:
             self._lost += 1
             return
-        one = self._sources[ring]
+        one = self._workers[ring]
         if kind == frames.OCCUPANCY:
             one.recent.append(frame)
         self._held += len(frame)
@@ -194,7 +193,7 @@ class RecordingWriter:
         return more
 
     def _step(self, one: Conclusions, *, ending: bool) -> None:
-        workers = {source.number: source.worker() for source in self._sources.values()}
+        workers = {known.number: known.worker for known in self._workers.values()}
         one.step(self._database, workers, self._marks.unpacked, ending=ending)
 
     @property
@@ -239,7 +238,7 @@ class RecordingWriter:
         return True
 
     def _write(self) -> None:
-        for ring, one in self._sources.items():
+        for ring, one in self._workers.items():
             if one.changed:
                 one.write(self._database, ring)
         if self._lost:
@@ -264,12 +263,12 @@ class RecordingWriter:
             return
         self._conclusions = self._conclusions.next() if self._conclusions is not None else None
         self._lost = self._told_lost = 0
-        for one in self._sources.values():
+        for one in self._workers.values():
             one.restart()
         # What was going on when the last one ended is needed by the first of the next.
         self._new = [
             (frames.OCCUPANCY, one.number, frame)
-            for one in self._sources.values()
+            for one in self._workers.values()
             for frame in one.recent
         ]
         self._flush()  # how far each ring was read goes along at once

@@ -11,7 +11,7 @@ from tracer.model.wording import ran_there
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from tracer.analysis.attribution.request import Hop, Request, Segment
+    from tracer.analysis.attribution.request import Handoff, Request, Segment
 
 # A step this small a part of the request is folded into its neighbour.
 TOO_SMALL = 0.004
@@ -23,7 +23,7 @@ NEARLY_ALL = 0.9
 class Node:
     """A hand-off (or, without one, the request) and what lies within, in order."""
 
-    hop: Hop | None
+    hop: Handoff | None
     items: list[Segment | Node] = field(default_factory=list)
 
     def segments(self) -> list[Segment]:
@@ -40,7 +40,7 @@ class Row:
 
     depth: int
     segments: list[Segment]
-    hops: list[Hop] = field(default_factory=list)
+    hops: list[Handoff] = field(default_factory=list)
     head: bool = False
 
     @property

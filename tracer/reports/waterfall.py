@@ -15,7 +15,7 @@ from tracer.reports.steps import steps
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tracer.analysis.attribution.request import Hop, Request, Segment
+    from tracer.analysis.attribution.request import Handoff, Request, Segment
     from tracer.model.layers import Layer
     from tracer.reports.steps import Row
 
@@ -87,7 +87,7 @@ def _label(row: Row) -> Text:
     return text
 
 
-def _range(hops: Sequence[Hop]) -> str:
+def _range(hops: Sequence[Handoff]) -> str:
     """Name the first and the last of several hand-offs."""
     first, last = (short(ran_there(hop.site)) for hop in (hops[0], hops[-1]))
     return first if first == last else f"{first} … {last}"
@@ -104,7 +104,7 @@ def _owners(segments: Sequence[Segment]) -> tuple[Layer, list[str | None], list[
     return ordered[0], details, [layer for layer in ordered[1:] if spent[layer] >= least]
 
 
-def _phases(hops: Sequence[Hop]) -> str:
+def _phases(hops: Sequence[Handoff]) -> str:
     """Name the dearest phases: where the time between asking and running went."""
     spent: dict[str, int] = {}
     for hop in hops:

@@ -35,16 +35,11 @@ class ServerTiming:
 
     def __init__(self, recorder: Recorder) -> None:
         """Load attribution now, before anybody waits for it."""
-        from tracer.analysis.attribution import (  # noqa: PLC0415
-            blame,
-            replay,
-            tiling,
-            walk,
-        )
+        from tracer.analysis.attribution import attribute, blame, tiling  # noqa: PLC0415
         from tracer.analysis.attribution.worker import owner_in  # noqa: PLC0415
 
-        self._replay, self._walk = replay.Replay, walk.Walk
-        self._blame, self._tile, self._sum = blame.Blame, tiling.tile, tiling.sum_layers
+        self._attribution, self._request = attribute.Attribution, attribute.RequestMarks
+        self._blame, self._sum = blame.Blame, tiling.sum_layers
         self._owner_in = owner_in
         self._recorder = recorder
         self._texts: list[str] = []
@@ -88,12 +83,10 @@ class ServerTiming:
     def _layers(self, timeline: Timeline, instant: int) -> list[str]:
         marks = unpack(timeline.packed() + pack([(LAST, instant, ident(), 0)]))
         marks = [mark for mark in marks if mark[1] <= instant]
-        view, blocking = self._text(timeline.view) or "", timeline.interface == self._wsgi
-        replay = self._replay(marks, self._owner_of, view, blocking=blocking)
+        view, blocking = self.text(timeline.view) or "", timeline.interface == self._wsgi
+        request = self._request(marks, timeline.start_ns, instant, view, blocking, "")
         blame = self._blame(self._recorder.recent_occupancy(), timeline.sequence, ())
-        walk = self._walk(replay, self._text, blame)
-        start = timeline.start_ns
-        layers = self._sum(self._tile(walk.main(start), start, instant))
+        layers = self._sum(self._attribution(request, self, blame).window)
         hops = sum(code in (HOP, CALL) for code, *_ in marks)
         counted = f"{hops} hand-off{'' if hops == 1 else 's'}"
         return [
@@ -102,10 +95,12 @@ class ServerTiming:
             if ns
         ]
 
-    def _owner_of(self, number: int) -> Owner:
-        return self._owner_in(self._text(number))
+    def owner(self, number: int) -> Owner:
+        """Return the owner with a number in this worker's table."""
+        return self._owner_in(self.text(number))
 
-    def _text(self, number: int) -> str | None:
+    def text(self, number: int) -> str | None:
+        """Return the text with a number in this worker's table."""
         if number > len(self._texts):
             self._texts = list(self._recorder.names)
         return self._texts[number - 1] if 0 < number <= len(self._texts) else None

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.support import timelines
 from tests.support.strategies import BUSY, GARBAGE, HEADS, PROGRAMS
 from tests.support.timelines import SITE, WORKER, SymbolicTimeline, check_tiling
-from tracer.analysis.attribution.walk import attribute
+from tracer.analysis.attribution.attribute import attribute
 from tracer.model import timeline as t
 from tracer.reports.json import jsonl
 
@@ -30,32 +30,32 @@ def attributed(head, marks, busy=()):
     return request
 
 
-def told(program, after=()):
-    story = SymbolicTimeline()
-    end_ns, truth = story.tell(program, after)
-    return story, end_ns, truth
+def timeline_of(program, after=()):
+    timeline = SymbolicTimeline()
+    end_ns, truth = timeline.tell(program, after)
+    return timeline, end_ns, truth
 
 
-def head_of(story):
-    return timelines.head(finish_ns=story.now + 5)
+def head_of(timeline):
+    return timelines.head(finish_ns=timeline.now + 5)
 
 
 @thorough
 @given(PROGRAMS, PROGRAMS)
 def test_every_layer_of_a_wellformed_request_gets_exactly_what_it_took(program, after):
-    story, end_ns, truth = told(program, after)
-    request = attributed(head_of(story), story.marks)
+    timeline, end_ns, truth = timeline_of(program, after)
+    request = attributed(head_of(timeline), timeline.marks)
     assert request.end_ns == end_ns
     assert +Counter(request.layers) == +truth
-    assert request.after_response_ns == story.now - end_ns
+    assert request.after_response_ns == timeline.now - end_ns
 
 
 @thorough
 @given(PROGRAMS)
 def test_every_handoff_of_a_wellformed_request_is_on_the_main_track(program):
-    story, _, _ = told(program)
-    request = attributed(head_of(story), story.marks)
-    hops = sum(code in (t.HOP, t.CALL) for code, *_ in story.marks)
+    timeline, _, _ = timeline_of(program)
+    request = attributed(head_of(timeline), timeline.marks)
+    hops = sum(code in (t.HOP, t.CALL) for code, *_ in timeline.marks)
     assert len(request.hops) == hops
     assert not any(hop.overlapped or hop.after_response for hop in request.hops)
     for number, hop in enumerate(request.hops):
@@ -67,36 +67,36 @@ def test_every_handoff_of_a_wellformed_request_is_on_the_main_track(program):
 @thorough
 @given(PROGRAMS, BUSY)
 def test_occupancy_of_others_takes_time_but_makes_none(program, busy):
-    story, end_ns, _ = told(program)
-    assert attributed(head_of(story), story.marks, busy).end_ns == end_ns
+    timeline, end_ns, _ = timeline_of(program)
+    assert attributed(head_of(timeline), timeline.marks, busy).end_ns == end_ns
 
 
 @thorough
 @given(PROGRAMS, BUSY, st.floats(0, 1), PARTIAL)
 def test_a_truncated_timeline_tiles(program, busy, share, head):
-    story, _, _ = told(program)
-    attributed(head, story.marks[: int(len(story.marks) * share)], busy)
+    timeline, _, _ = timeline_of(program)
+    attributed(head, timeline.marks[: int(len(timeline.marks) * share)], busy)
 
 
 @thorough
 @given(PROGRAMS, BUSY, st.floats(0, 1), PARTIAL)
 def test_a_timeline_that_lost_its_beginning_tiles(program, busy, share, head):
-    story, _, _ = told(program)
-    attributed(head, story.marks[int(len(story.marks) * share) :], busy)
+    timeline, _, _ = timeline_of(program)
+    attributed(head, timeline.marks[int(len(timeline.marks) * share) :], busy)
 
 
 @thorough
 @given(PROGRAMS, BUSY, st.integers(), PARTIAL, st.floats(0, 1))
 def test_a_shuffled_timeline_with_holes_tiles(program, busy, seed, head, share):
-    story, _, _ = told(program)
-    marks = random.Random(seed).sample(story.marks, int(len(story.marks) * share))
+    timeline, _, _ = timeline_of(program)
+    marks = random.Random(seed).sample(timeline.marks, int(len(timeline.marks) * share))
     attributed(head, marks, busy)
 
 
 @thorough
 @given(PROGRAMS, PROGRAMS, BUSY)
 def test_the_marks_of_two_requests_in_one_timeline_tile(first, second, busy):
-    one, two = told(first)[0], told(second)[0]
+    one, two = timeline_of(first)[0], timeline_of(second)[0]
     marks = [mark for pair in zip(one.marks, two.marks, strict=False) for mark in pair]
     attributed(head_of(one), marks, busy)
 
@@ -104,12 +104,12 @@ def test_the_marks_of_two_requests_in_one_timeline_tile(first, second, busy):
 @thorough
 @given(PROGRAMS, GARBAGE, BUSY, st.integers())
 def test_garbage_between_the_marks_tiles(program, garbage, busy, seed):
-    story, _, _ = told(program)
-    marks = list(story.marks)
+    timeline, _, _ = timeline_of(program)
+    marks = list(timeline.marks)
     places = random.Random(seed)
     for mark in garbage:
         marks.insert(places.randrange(len(marks) + 1), mark)
-    attributed(head_of(story), marks, busy)
+    attributed(head_of(timeline), marks, busy)
 
 
 @settings(max_examples=200, deadline=None)
@@ -155,9 +155,9 @@ def test_deep_nesting_neither_recurses_too_deep_nor_takes_long():
     program = [("work", 10)]
     for _ in range(150):
         program = [("hop", (1, 1, 1, 1), [], False, ((1, 1, 1), program))]
-    story, end_ns, truth = told(program)
+    timeline, end_ns, truth = timeline_of(program)
     began = process_time_ns()
-    request = attributed(head_of(story), story.marks)
+    request = attributed(head_of(timeline), timeline.marks)
     assert process_time_ns() - began < 5_000_000_000
     assert len(request.hops) == 300
     assert request.end_ns == end_ns

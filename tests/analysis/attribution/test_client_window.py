@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from tests.support import timelines
 from tests.support.strategies import ANY, BUSY, GARBAGE, HEADS, PROGRAMS
 from tests.support.timelines import START_NS, WORKER, SymbolicTimeline
+from tracer.analysis.attribution.attribute import attribute
 from tracer.analysis.attribution.client import widen
 from tracer.analysis.attribution.request import Client
-from tracer.analysis.attribution.walk import attribute
 from tracer.reports.json import jsonl
 
 STAMPS = st.integers(START_NS - 500_000, START_NS + 1_000_000) | ANY

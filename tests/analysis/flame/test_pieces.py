@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.flame.pictures import LOOP, POOL, US, compared, many, one, request, stacks
 from tracer.analysis.flame.flame_graph import difference, of_request
 from tracer.analysis.flame.pieces import is_thin, pieces_of
-from tracer.analysis.flame.tree import events, fold, spans, tree
+from tracer.analysis.flame.tree import add_up, events, spans, tree
 from tracer.model.stackframes import SAMPLED, Stretch
 
 
@@ -52,7 +52,7 @@ def test_each_piece_is_on_the_thread_of_its_segment():
 def test_without_stacks_there_are_the_owners():
     asked = request()
     found = pieces_of(asked.segments, None)
-    assert fold([found]).total_ns == asked.duration_ns
+    assert add_up([found]).total_ns == asked.duration_ns
     assert all(step.kind != "function" for piece in found for step in piece.path)
 
 
@@ -75,7 +75,7 @@ def test_whatever_the_stacks_say_pieces_tile_and_layers_are_the_breakdown(severa
     assert (found[0].start_ns, found[-1].end_ns) == (asked.start_ns, asked.end_ns)
     assert all(a.end_ns == b.start_ns for a, b in itertools.pairwise(found))
     layers = {}
-    for path, ns in fold([found]).by_path.items():
+    for path, ns in add_up([found]).by_path.items():
         layers[path[0].name] = layers.get(path[0].name, 0) + ns
     assert layers == asked.layers
 
@@ -109,14 +109,14 @@ def test_a_thin_request_says_so():
 
 def test_many_are_added_up():
     alone, together = one(), many(3)
-    assert together.folded.requests == 3
-    assert together.folded.total_ns == 3 * alone.folded.total_ns
-    assert tree(together.folded).a_ns == pytest.approx(alone.folded.total_ns)
+    assert together.totals.requests == 3
+    assert together.totals.total_ns == 3 * alone.totals.total_ns
+    assert tree(together.totals).a_ns == pytest.approx(alone.totals.total_ns)
 
 
 def test_a_difference_has_both():
     picture = compared()
-    root = tree(picture.folded, picture.against)
+    root = tree(picture.totals, picture.against)
     view = next(branch for step, branch in root.below.items() if step.name == "view")
     assert view.a_ns == view.b_ns == 700 * US
     detail = next(iter(view.below.values()))

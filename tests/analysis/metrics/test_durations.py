@@ -9,13 +9,13 @@ from tracer.analysis.attribution.worker import Worker
 from tracer.analysis.metrics.durations import Answers
 from tracer.analysis.metrics.instruments import LAYER, REQUEST, Bounds, measured
 from tracer.analysis.metrics.labels import OTHER, OVERFLOW, Names
-from tracer.analysis.shapes.fold import Row
+from tracer.analysis.shapes.tally_builder import Row
 from tracer.analysis.statistics.tally import Tallies
 from tracer.model.layers import LAYERS
 
 NAMES = ("GET", "asgi", "uvicorn", "complete", "demo.Oops", "error", "shop/<int:n>/", "cart/")
 GET, ASGI, UVICORN, COMPLETE, OOPS, ERROR, SHOP, CART = range(1, len(NAMES) + 1)
-WORKER = Worker(1, "boot", 1_000, NAMES, {}, ())
+WORKER = Worker({"pid": 1, "boot_id": "boot", "wall_offset_ns": 1_000}, NAMES)
 WEIGHT = 10.0
 
 

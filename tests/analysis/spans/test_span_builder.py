@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from tests.support import timelines
 from tests.support.strategies import BUSY, GARBAGE, HEADS, PROGRAMS
 from tests.support.timelines import SymbolicTimeline
-from tracer.analysis.attribution.walk import attribute
+from tracer.analysis.attribution.attribute import attribute
 from tracer.analysis.shapes.batch import Batch
-from tracer.analysis.spans.span_builder import SpanBuilder
+from tracer.analysis.shapes.tally_builder import TallyBuilder
+from tracer.analysis.spans.span_builder import SpanBuilder, spans_planner
 from tracer.analysis.spans.spans import trace_of
+from tracer.analysis.statistics.tally import Tallies
 from tracer.model import timeline as t
 from tracer.model.frames import Busy
 from tracer.model.nametable import CodeLocation, Endpoint, endpoint_text, location_text
@@ -35,7 +37,10 @@ WORKER = replace(
         location_text("detail.of.middleware", CodeLocation("/site/middleware.py", None)),
         location_text("thread:asks → loop", CodeLocation("/site/threads.py", 3)),
     ),
-    description={"threads": {str(OS_THREAD + timelines.LOOP): "MainThread"}},
+    description={
+        **timelines.WORKER.description,
+        "threads": {str(OS_THREAD + timelines.LOOP): "MainThread"},
+    },
 )
 
 
@@ -58,7 +63,7 @@ def batch_of(several, busy):
 def compare(several, busy, level):
     """Assert that a batch gives what each timeline gives alone; return the drawing."""
     drawer = SpanBuilder(level)
-    drawing = drawer.draw(batch_of(several, busy), {NUMBER: WORKER})
+    drawing = drawer.build(batch_of(several, busy), {NUMBER: WORKER})
     found = drawing.traces()
     assert len(found) == len(several)
     for trace, (head, marks) in zip(found, several, strict=True):
@@ -94,9 +99,9 @@ def exactly(trace):
     )  # fmt: skip
 
 
-def told(program, after, number=1, stretch=1):
-    story = SymbolicTimeline()
-    story.tell(program, after)
+def timeline_of(program, after, number=1, stretch=1):
+    timeline = SymbolicTimeline()
+    timeline.tell(program, after)
     start = timelines.START_NS
     # Two hand-offs of one site, one in the other, are told apart by their order alone.
     marks = [
@@ -106,10 +111,10 @@ def told(program, after, number=1, stretch=1):
             thread,
             {t.CALL: OTHER_SITE, t.RUN_ON: OS_THREAD + value}.get(code, value),
         )
-        for code, at, thread, value in story.marks
+        for code, at, thread, value in timeline.marks
     ]
     marks.insert(0, (t.OS_THREAD, start, timelines.LOOP, OS_THREAD + timelines.LOOP))
-    finish = start + (story.now - start) * stretch + 5
+    finish = start + (timeline.now - start) * stretch + 5
     head = timelines.head(finish_ns=finish, request_id=number, sequence=number, endpoint=ENDPOINT)
     return head, marks
 
@@ -118,7 +123,7 @@ def told(program, after, number=1, stretch=1):
 @thorough
 @given(program=PROGRAMS, after=PROGRAMS)
 def test_requests_of_one_shape_have_each_its_own_figures(level, program, after):
-    several = [told(program, after, number, number) for number in (1, 2, 3)]
+    several = [timeline_of(program, after, number, number) for number in (1, 2, 3)]
     compare(several, (), level)
 
 
@@ -127,7 +132,7 @@ def test_requests_of_one_shape_have_each_its_own_figures(level, program, after):
 @given(programs=st.lists(st.tuples(PROGRAMS, PROGRAMS), min_size=1, max_size=3), busy=BUSY)
 @example(programs=[([], [])], busy=[Busy(999_980, 2**63 - 2, 1, 0, 0), Busy(-1, 0, 1, 0, 0)])
 def test_who_had_the_loop_is_told_of_each(level, programs, busy):
-    several = [told(*one, number, 1_000) for number, one in enumerate(programs, 2)]
+    several = [timeline_of(*one, number, 1_000) for number, one in enumerate(programs, 2)]
     compare(several, possible(busy, several), level)
 
 
@@ -144,7 +149,7 @@ def test_who_had_the_loop_lies_in_what_waited_for_it(level):
     program = [
         ("scope", "view", [("wait", 40, 60, False), ("hop", (9, 9, 9, 90), [], False, None)]),
     ]
-    head, marks = told(program, [("wait", 40, 60, True)])
+    head, marks = timeline_of(program, [("wait", 40, 60, True)])
     last = marks[-1][1]
     busy = [
         Busy(at, at + 7, timelines.LOOP, 9, 3) for at in range(timelines.START_NS + 2, last, 25)
@@ -158,7 +163,9 @@ def test_spans_say_where_their_code_stands_and_which_thread_began_them():
     hop = ("hop", (1, 2, 3, 4), [("work", 5)], False, call)
     program = [("scope", "view", [("work", 3), hop])]
     (trace,) = (
-        SpanBuilder("handoffs").draw(batch_of([told(program, [])], ()), {NUMBER: WORKER}).traces()
+        SpanBuilder("handoffs")
+        .build(batch_of([timeline_of(program, [])], ()), {NUMBER: WORKER})
+        .traces()
     )
     root, *below = trace.spans
     loop = {"thread.id": timelines.LOOP, "thread.name": "MainThread"}
@@ -181,7 +188,7 @@ def test_spans_say_where_their_code_stands_and_which_thread_began_them():
 
 
 def test_one_thread_of_the_kernel_under_two_numbers_is_drawn_alone():
-    head, marks = told([("hop", (1, 2, 3, 4), [("work", 5)], False, None)], [])
+    head, marks = timeline_of([("hop", (1, 2, 3, 4), [("work", 5)], False, None)], [])
     marks = [
         (code, at, thread, OS_THREAD + timelines.LOOP if code == t.RUN_ON else value)
         for code, at, thread, value in marks
@@ -191,13 +198,13 @@ def test_one_thread_of_the_kernel_under_two_numbers_is_drawn_alone():
 
 def test_a_shape_is_planned_once_and_drawn_for_all():
     program = [("scope", "view", [("hop", (1, 2, 3, 4), [("work", 5)], False, None)])]
-    drawing = compare([told(program, [], n, n) for n in range(1, 30)], (), "handoffs")
+    drawing = compare([timeline_of(program, [], n, n) for n in range(1, 30)], (), "handoffs")
     assert len(drawing.places) == 29
 
 
 def test_of_many_that_had_the_loop_the_longest_are_told_and_the_sum_is_that_of_all():
     waits = [("wait", 40, 60, False) for _ in range(20)]
-    head, marks = told([("scope", "view", waits)], [], stretch=1_000)
+    head, marks = timeline_of([("scope", "view", waits)], [], stretch=1_000)
     steps = [at for code, at, _, _ in marks if code == t.STEP][1:]
     busy = [
         Busy(at - 20_000 - 100 * number, at - 5_000, timelines.LOOP, 9, 3)
@@ -206,7 +213,9 @@ def test_of_many_that_had_the_loop_the_longest_are_told_and_the_sum_is_that_of_a
     shown = {}
     for level in ("layers", "handoffs", "all"):
         compare([(head, marks)], busy, level)
-        (one,) = SpanBuilder(level).draw(batch_of([(head, marks)], busy), {NUMBER: WORKER}).traces()
+        (one,) = (
+            SpanBuilder(level).build(batch_of([(head, marks)], busy), {NUMBER: WORKER}).traces()
+        )
         root, *below = one.spans
         whole = root.attributes["tracer.layer.event_loop.duration_ns"]
         blocker = ("event_loop", "shop.views.detail")
@@ -224,3 +233,17 @@ def test_of_many_that_had_the_loop_the_longest_are_told_and_the_sum_is_that_of_a
         assert parts == whole
     assert [len(shown[level]) for level in ("layers", "handoffs", "all")] == [0, 8, len(steps)]
     assert shown["handoffs"] == shown["all"][-8:]
+
+
+def test_tallies_and_spans_are_made_of_one_planned_batch():
+    hop = ("hop", (1, 2, 3, 4), [("collect", 5)], False, None)
+    several = [timeline_of([("scope", "view", [hop])], [], n, n) for n in range(1, 4)]
+    batch = batch_of(several, [])
+    planned = spans_planner("handoffs").plan(batch, {NUMBER: WORKER})
+    tallies = TallyBuilder(Tallies())
+    rows = tallies.add_planned(planned)
+    assert rows == TallyBuilder(Tallies()).add(batch, {NUMBER: WORKER})
+    assert tallies.planned + tallies.alone == len(several)
+    shared = SpanBuilder("handoffs").build_planned(planned).traces()
+    apart = SpanBuilder("handoffs").build(batch, {NUMBER: WORKER}).traces()
+    assert list(map(exactly, shared)) == list(map(exactly, apart))

@@ -9,7 +9,7 @@ from tests.support import timelines
 from tests.support.builders import MIDDLEWARES, Building, asgi_request
 from tests.support.strategies import BUSY, GARBAGE, HEADS, PROGRAMS
 from tests.support.timelines import WORKER, SymbolicTimeline
-from tracer.analysis.attribution.walk import attribute
+from tracer.analysis.attribution.attribute import attribute
 from tracer.analysis.spans.span_attributes import bucket
 from tracer.analysis.spans.span_levels import LEVELS
 from tracer.analysis.spans.spans import trace_of
@@ -73,9 +73,9 @@ def check_sums(request, trace):
 def test_spans_of_a_wellformed_request_sum_to_its_layers_and_lie_within_each_other(
     level, program, after, busy
 ):
-    story = SymbolicTimeline()
-    story.tell(program, after)
-    request = attribute(timelines.head(finish_ns=story.now + 5), story.marks, WORKER, busy)
+    timeline = SymbolicTimeline()
+    timeline.tell(program, after)
+    request = attribute(timelines.head(finish_ns=timeline.now + 5), timeline.marks, WORKER, busy)
     trace = check_trace(request, level)
     assert trace == trace_of(request, level)
     if level != "layers":

@@ -60,7 +60,7 @@ def test_speedscope_has_a_stitched_profile_and_one_a_thread():
 def test_speedscope_adds_up():
     picture = many(3)
     (profile,) = speedscope(picture)["profiles"]
-    assert sum(profile["weights"]) == picture.folded.total_ns
+    assert sum(profile["weights"]) == picture.totals.total_ns
 
 
 def test_collapsed_lines_are_what_flamegraph_reads():
@@ -71,7 +71,7 @@ def test_collapsed_lines_are_what_flamegraph_reads():
         assert found, line
         assert "\n" not in found[1]
         total += int(found[2])
-    assert total == picture.folded.total_ns
+    assert total == picture.totals.total_ns
     assert "view;shop.views.detail;shop.views:detail;time:sleep 250000\n" in list(
         collapsed(picture)
     )
@@ -134,7 +134,7 @@ def test_go_reads_the_pprof_file(tmp_path):
     path = tmp_path / "one.pb.gz"
     path.write_bytes(pprof(picture))
     top = _go(path, "-top", "-unit=ns")
-    assert f"{picture.folded.total_ns}ns" in top
+    assert f"{picture.totals.total_ns}ns" in top
     assert re.search(r"250000ns.* time:sleep$", top, re.MULTILINE)
     assert "shop.prices:price" in top
     tags = _go(path, "-tags")

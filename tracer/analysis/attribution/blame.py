@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import itertools
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tracer.analysis.attribution.request import Segment
 
@@ -17,6 +17,16 @@ TURN: Final = "turn"
 UNNAMED: Final = "unnamed callback"
 
 
+def is_others(sequence: Any, own: Any) -> Any:
+    """Say whether a log's entry isn't a request's own, by number; of one entry or of many."""
+    return (sequence != own) | (own == 0)
+
+
+def unnamed(sequence: int) -> str:
+    """Return what an entry without a name is called: some request's, or nobody's we know."""
+    return "another request" if sequence else UNNAMED
+
+
 class Blame:
     """What other work ran in a worker, seen from one request."""
 
@@ -25,7 +35,7 @@ class Blame:
         self._names = names
         self._by_thread: dict[int, list[Busy]] = {}
         for entry in busy:
-            if entry.sequence != sequence or not sequence:
+            if is_others(entry.sequence, sequence):
                 self._by_thread.setdefault(entry.thread, []).append(entry)
         self._ends: dict[int, list[int]] = {}
         for thread, entries in self._by_thread.items():
@@ -36,7 +46,7 @@ class Blame:
         """Return what ran, as far as it has a name."""
         if 0 < entry.name <= len(self._names):
             return self._names[entry.name - 1]
-        return "another request" if entry.sequence else UNNAMED
+        return unnamed(entry.sequence)
 
     def everywhere(self) -> list[tuple[int, int, str]]:
         """Return what others ran on any thread: `(start_ns, end_ns, blocker)`."""
@@ -46,7 +56,9 @@ class Blame:
             for entry in entries
         ]
 
-    def others(self, start_ns: int, end_ns: int, thread: int | None) -> list[tuple[int, int, str]]:
+    def preemptions(
+        self, start_ns: int, end_ns: int, thread: int | None
+    ) -> list[tuple[int, int, str]]:
         """Return who had a thread in an interval: clipped, in order, without overlap."""
         found: list[tuple[int, int, str]] = []
         cursor = start_ns
@@ -67,7 +79,7 @@ class Blame:
         """Tile an interval: to the event loop what others ran, the rest like `otherwise`."""
         segments: list[Segment] = []
         cursor = start_ns
-        for low, high, blocker in self.others(start_ns, end_ns, thread):
+        for low, high, blocker in self.preemptions(start_ns, end_ns, thread):
             if cursor < low:
                 segments.append(like(otherwise, cursor, low))
             segments.append(Segment(low, high, "event_loop", blocker, state="wait"))
@@ -91,4 +103,5 @@ def like(segment: Segment, start_ns: int, end_ns: int) -> Segment:
         segment.state,
         segment.thread,
         segment.certainty,
+        segment.preempted_on,
     )

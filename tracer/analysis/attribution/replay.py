@@ -7,13 +7,14 @@ tasks).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
+from tracer.analysis.attribution.garbage import collecting
 from tracer.analysis.attribution.order import in_order
 from tracer.analysis.attribution.threads import Threads
-from tracer.analysis.attribution.track import Bridge, Piece, Track
+from tracer.analysis.attribution.track import HandoffMarks, Piece, Track
 from tracer.model import timeline as t
-from tracer.model.layers import Layer, Owner
+from tracer.model.layers import Owner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -54,11 +55,11 @@ class Replay(Threads):
         """
         super().__init__(owner_of, view, blocking=blocking)
         self.root = Track(t.ROOT, _SERVER)
-        self.bridges: list[Bridge] = []
+        self.handoffs: list[HandoffMarks] = []
         self.tracks: dict[int, Track] = {t.ROOT: self.root}
         self.instants: dict[int, list[int]] = {}
         self._yielded: dict[int, Track] = {}
-        self._hops: dict[int, Bridge] = {}
+        self._submitted_by: dict[int, HandoffMarks] = {}
         self._pending_task: dict[int, int] = {}
         self._ready: dict[int, int] = {}
         self._due: dict[int, int] = {}
@@ -108,8 +109,8 @@ class Replay(Threads):
                 wait.due_ns = ready if wait.due_ns is None else min(ready, wait.due_ns)
             elif wait.timer:
                 wait.due_ns, wait.timer = None, False
-        for bridge in track.open:
-            bridge.steps.append(instant)
+        for handoff in track.open:
+            handoff.steps.append(instant)
         self._begin(track, instant, thread)
 
     @_on(t.YIELD)
@@ -158,22 +159,22 @@ class Replay(Threads):
 
     @_on(t.HOP)
     def _hop(self, instant: int, thread: int, value: int) -> None:
-        self._open_bridge(instant, thread, value, to_loop=False)
+        self._open_handoff(instant, thread, value, to_loop=False)
 
     @_on(t.CALL)
     def _call(self, instant: int, thread: int, value: int) -> None:
-        self._open_bridge(instant, thread, value, to_loop=True)
+        self._open_handoff(instant, thread, value, to_loop=True)
 
-    def _open_bridge(self, instant: int, thread: int, site: int, *, to_loop: bool) -> None:
+    def _open_handoff(self, instant: int, thread: int, site: int, *, to_loop: bool) -> None:
         track = self._top(thread)
         self._account(track, instant)
-        bridge = Bridge(site, to_loop, instant, track.owner, track)
-        track.open.append(bridge)
-        track.entries.append(bridge)
-        self.bridges.append(bridge)
+        handoff = HandoffMarks(site, to_loop, instant, track.owner, track)
+        track.open.append(handoff)
+        track.entries.append(handoff)
+        self.handoffs.append(handoff)
 
     @_on(t.HOP_END, t.CALL_END)
-    def _close_bridge(self, instant: int, thread: int, _value: int) -> None:
+    def _close_handoff(self, instant: int, thread: int, _value: int) -> None:
         track = self._top(thread)
         if track.open:
             track.open.pop().end_ns = instant
@@ -183,23 +184,23 @@ class Replay(Threads):
     def _submit(self, instant: int, thread: int, value: int) -> None:
         track = self._top(thread)
         if track.open and not track.open[-1].to_loop:
-            bridge = self._hops[value] = track.open[-1]
-            bridge.submit_ns = instant
+            handoff = self._submitted_by[value] = track.open[-1]
+            handoff.submit_ns = instant
 
     @_on(t.SUBMITTED)
     def _submitted(self, instant: int, _thread: int, value: int) -> None:
-        if value in self._hops:
-            self._hops[value].submitted_ns = instant
+        if value in self._submitted_by:
+            self._submitted_by[value].submitted_ns = instant
 
     @_on(t.RUN)
     def _run(self, instant: int, thread: int, value: int) -> None:
         """A hand-off's function begins; a track below it waits in `async_to_sync`."""
-        bridge = self._hops.get(value)
-        track = Track(value, bridge.owner if bridge else Owner("unattributed"), parent=bridge)
+        handoff = self._submitted_by.get(value)
+        track = Track(value, handoff.owner if handoff else Owner("unattributed"), parent=handoff)
         free, os_thread = self._run_on.get(value, (0, 0))
         self.tracks[value] = track
-        if bridge is not None:
-            bridge.run, bridge.free_ns = track, free
+        if handoff is not None:
+            handoff.run, handoff.free_ns = track, free
         track.os_thread = os_thread
         self._is_of_kernel(thread, os_thread)
         self._active.setdefault(thread, []).append(track)
@@ -214,8 +215,8 @@ class Replay(Threads):
 
     @_on(t.NOTIFIED)
     def _notified(self, instant: int, _thread: int, value: int) -> None:
-        if value in self._hops:
-            self._hops[value].notified_ns = instant
+        if value in self._submitted_by:
+            self._submitted_by[value].notified_ns = instant
 
     @_on(t.CALL_SUBMIT)
     def _call_submit(self, instant: int, thread: int, _value: int) -> None:
@@ -276,7 +277,7 @@ class Replay(Threads):
 
     @_on(t.PAUSE)
     def _pause(self, instant: int, thread: int, _value: int) -> None:
-        self._push(instant, thread, _GC, Owner(cast("Layer", ""), None, "gc"))
+        self._push(instant, thread, _GC, collecting(self._top(thread).owner))
 
     @_on(t.PAUSE_END)
     def _pause_end(self, instant: int, thread: int, _value: int) -> None:
@@ -293,6 +294,6 @@ class Replay(Threads):
                 track.wait.timer = False
             if track.start_ns is not None and track.end_ns is None:
                 track.end_ns = max(instant, track.start_ns)
-        for bridge in self.bridges:
-            if not bridge.end_ns:
-                bridge.end_ns = max(instant, bridge.start_ns)
+        for handoff in self.handoffs:
+            if not handoff.end_ns:
+                handoff.end_ns = max(instant, handoff.start_ns)

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from tracer.model.layers import Certainty, Layer, State
     from tracer.model.nametable import CodeLocation
 
 SCHEMA = "tracer.request/1"
+TO_THREAD: Final = "to_thread"
+TO_LOOP: Final = "to_loop"
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A half-open interval `[start_ns, end_ns)` with exactly one owner."""
+    """A half-open interval `[start_ns, end_ns)` with exactly one owner.
+
+    `preempted_on` is the thread on which others may have taken its time, where nobody has
+    looked yet whether they did; it isn't in JSON.
+    """
 
     start_ns: int
     end_ns: int
@@ -27,6 +33,7 @@ class Segment:
     state: State = "run"
     thread: int | None = None
     certainty: Certainty = "exact"
+    preempted_on: int | None = None
 
     @property
     def duration_ns(self) -> int:
@@ -35,7 +42,7 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
-class Hop:
+class Handoff:
     """One hand-off there and back. `phases` are gross; an unobservable one is None."""
 
     site: str
@@ -47,6 +54,52 @@ class Hop:
     after_response: bool
     overlapped: bool
     parent: int | None
+
+    @property
+    def to_loop(self) -> bool:
+        """Whether a thread handed something to the loop, not the loop to a thread."""
+        return self.direction == TO_LOOP
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is one of those that a request is said to have: to a thread, in its window."""
+        return not self.to_loop and not self.after_response
+
+    @property
+    def end_ns(self) -> int:
+        """When it was over: its phases tile it."""
+        return self.start_ns + sum(ns or 0 for ns in self.phases.values())
+
+    @property
+    def cost_ns(self) -> int:
+        """What it took beyond its work and beyond what the loop owned of it."""
+        phases = sum(ns or 0 for name, ns in self.phases.items() if name != "run")
+        return max(0, phases - self.event_loop_ns)
+
+
+class Counts(NamedTuple):
+    """How many hand-offs, threads and connections a request had."""
+
+    handoffs: int
+    to_loop: int
+    handoffs_after: int
+    threads: int
+    threads_after: int
+    connections: int
+
+    @classmethod
+    def of(
+        cls, handoffs: Sequence[Handoff], threads: int, threads_after: int, connections: int
+    ) -> Self:
+        """Count hand-offs; the others are counted already."""
+        return cls(
+            sum(one.counts for one in handoffs),
+            sum(one.to_loop and not one.after_response for one in handoffs),
+            sum(one.after_response and not one.to_loop for one in handoffs),
+            threads,
+            threads_after,
+            connections,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +163,7 @@ class Request:
     client: Client | None
     segments: tuple[Segment, ...]
     layers: dict[str, int]
-    hops: tuple[Hop, ...]
+    hops: tuple[Handoff, ...]
     threads_started: int
     threads_started_after_response: int
     connections_opened: int
@@ -159,5 +212,5 @@ class Request:
 _SEGMENT_LISTS = frozenset({"segments", "after_response", "overlapped", "hops", "threads"})
 
 
-def _plain(item: Segment | Hop | Thread) -> dict[str, Any]:
-    return {name: getattr(item, name) for name in item.__slots__}
+def _plain(item: Segment | Handoff | Thread) -> dict[str, Any]:
+    return {name: getattr(item, name) for name in item.__slots__ if name != "preempted_on"}

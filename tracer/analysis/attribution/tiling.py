@@ -56,4 +56,5 @@ def _same_owner(one: Segment, other: Segment) -> bool:
         and one.state == other.state
         and one.thread == other.thread
         and one.certainty == other.certainty
+        and one.preempted_on == other.preempted_on
     )

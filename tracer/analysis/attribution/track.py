@@ -28,8 +28,11 @@ class Piece:
 
 
 @dataclass(slots=True, eq=False)
-class Bridge:
-    """A hand-off as marked: `sync_to_async` (`to_loop` false) or `async_to_sync`."""
+class HandoffMarks:
+    """What the marks say of a hand-off: `sync_to_async`, or `async_to_sync` (`to_loop`).
+
+    It runs from `track` on, what was handed over in `run`.
+    """
 
     site: int
     to_loop: bool
@@ -61,15 +64,15 @@ class Track:
 
     number: int
     base: Owner
-    parent: Bridge | None = None
+    parent: HandoffMarks | None = None
     foreign: bool = False
-    entries: list[Piece | Bridge | Nested] = field(default_factory=list)
+    entries: list[Piece | HandoffMarks | Nested] = field(default_factory=list)
     start_ns: int | None = None
     end_ns: int | None = None
     thread: int | None = None
     os_thread: int | None = None
     frames: list[tuple[int, Owner]] = field(default_factory=list)
-    open: list[Bridge] = field(default_factory=list)
+    open: list[HandoffMarks] = field(default_factory=list)
     cursor: int = 0
     task: int = 0
     wait: Piece | None = None

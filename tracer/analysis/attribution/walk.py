@@ -1,116 +1,27 @@
-"""Attribution: from the marks of one request to segments that tile its window.
+"""The walk along a request's wait: what was done on its behalf, and what it waited for.
 
 The main track is causal: it follows the wait. It is walked once from the server's
-first touch to the end of the work after the response; what it never reaches ran
-beside it and is reported as overlapped.
+first touch to the end of the work after the response; what it never reaches
+is reported as overlapped.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from tracer.analysis.attribution.blame import TURN, Blame, like
-from tracer.analysis.attribution.hops import cut, phases
-from tracer.analysis.attribution.replay import Replay
-from tracer.analysis.attribution.request import Hop, Request, Segment, Thread
-from tracer.analysis.attribution.tiling import sum_layers, tile
-from tracer.analysis.attribution.track import Bridge, Nested, Piece, Track
+from tracer.analysis.attribution.handoff import loop_wait, phase_durations, phase_segments
+from tracer.analysis.attribution.request import TO_LOOP, TO_THREAD, Handoff, Segment
+from tracer.analysis.attribution.track import HandoffMarks, Nested, Piece, Track
 from tracer.model import timeline as t
-from tracer.model.marks import HARD_LIMIT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable
 
-    from tracer.analysis.attribution.worker import Worker
-    from tracer.model.frames import Busy, Head
+    from tracer.analysis.attribution.replay import Replay
     from tracer.model.layers import State
-    from tracer.model.marks import Mark
-    from tracer.model.nametable import Endpoint
 
-_FIELDS: Final = 4
 _DEPTH: Final = 200
-
-
-def attribute(head: Head, marks: Sequence[Mark], worker: Worker, busy: Iterable[Busy]) -> Request:
-    """Return the request that a timeline and its worker's occupancy log tell of."""
-    view = worker.text(head.view) or ""
-    interface = worker.text(head.interface) or "asgi"
-    replay = Replay(marks, worker.owner, view, blocking=interface == "wsgi")
-    outcome = worker.text(head.outcome) or "cancelled"
-    end_ns = window_end(replay, head.start_ns, head.finish_ns, outcome)
-    walk = Walk(replay, worker.text, Blame(busy, head.sequence, worker.names))
-    segments = walk.main(head.start_ns)
-    if len(marks) > HARD_LIMIT:
-        # What ran from the last mark on, but one that is always kept, nobody wrote down.
-        segments = list(tile(segments, head.start_ns, marks[-2][1]))
-    finish_ns = max(replay.root.end_ns or end_ns, end_ns)
-    window = tile(segments, head.start_ns, end_ns)
-    overlapped = walk.side_tracks(finish_ns)
-    threads = replay.instants.get(t.THREAD, [])
-    route = worker.text(head.route)
-    return Request(
-        request_id=f"{head.request_id:016x}",
-        trace_id=f"{head.trace_id:032x}",
-        parent_span_id=None if head.parent_span_id is None else f"{head.parent_span_id:016x}",
-        method=worker.text(head.method) or "",
-        route=route,
-        target=head.path or route,
-        status=head.status or None,
-        interface=interface,
-        server=worker.text(head.server) or "",
-        loop=worker.text(head.loop),
-        http=worker.text(head.http),
-        pid=worker.pid,
-        connection=f"{worker.pid}-{head.connection}",
-        boot_id=worker.boot_id,
-        start_unix_ns=head.start_ns + worker.wall_offset_ns,
-        weight=head.weight if head.weight_known else 1.0,
-        outcome=outcome,
-        error_type=worker.text(head.error_type),
-        start_ns=head.start_ns,
-        end_ns=end_ns,
-        window="server",
-        client=None,
-        segments=window,
-        layers=sum_layers(window),
-        hops=walk.hops(end_ns),
-        threads_started=len(threads),
-        threads_started_after_response=sum(instant >= end_ns for instant in threads),
-        connections_opened=len(replay.instants.get(t.CONNECT, [])),
-        after_response=tile(segments, end_ns, finish_ns),
-        after_response_ns=finish_ns - end_ns,
-        overlapped=overlapped,
-        seams_absent=worker.seams_absent,
-        kept=head.reason,
-        weight_known=head.weight_known,
-        folded=head.folded,
-        **_endpoint(worker.endpoint(head.endpoint)),
-        threads=tuple(
-            Thread(number, ident, worker.threads.get(number))
-            for number, ident in replay.idents.items()
-            if number
-        ),
-        places=worker.places,
-    )
-
-
-def _endpoint(endpoint: Endpoint) -> dict[str, Any]:
-    return {
-        "scheme": endpoint.scheme,
-        "server_address": endpoint.address,
-        "server_port": endpoint.port,
-        "http_version": endpoint.version,
-    }
-
-
-def window_end(replay: Replay, start_ns: int, finish_ns: int, outcome: str) -> int:
-    """Return when the last byte went to the kernel, or else when the client was seen gone."""
-    last = replay.instant(t.LAST) or replay.instant(t.SENT)
-    gone = replay.instant(t.DISCONNECT, last=False)
-    if outcome == "disconnected" and gone is not None:
-        last = gone
-    ended = replay.root.end_ns or finish_ns
-    return max(last or gone or ended, start_ns)
 
 
 class Walk:
@@ -122,9 +33,10 @@ class Walk:
         self._text = text
         self._blame = blame
         self._covered: dict[int, list[tuple[int, int]]] = {}
-        self.main_bridges: set[int] = set()
+        self._phases: dict[int, list[Segment]] = {}
+        self._on_main_track: set[int] = set()
         self._on_main = True
-        self._event_loop_ns: dict[int, int] = {}
+        self._loop_waits: dict[int, list[Segment]] = {}
 
     def main(self, start_ns: int) -> list[Segment]:
         """Return the segments of the main track, from `start_ns` to its end."""
@@ -157,28 +69,41 @@ class Walk:
                 segments += self._track(track, low, high)
         return tuple(segments)
 
-    def hops(self, end_ns: int) -> tuple[Hop, ...]:
+    def handoffs(self, end_ns: int) -> tuple[Handoff, ...]:
         """Return every hand-off, main and overlapped, in the order they began."""
-        bridges = sorted(self._replay.bridges, key=lambda bridge: bridge.start_ns)
-        index = {id(bridge): number for number, bridge in enumerate(bridges)}
+        every = self._replay.handoffs
+        number_of = {id(one): number for number, one in enumerate(every)}
         return tuple(
-            Hop(
-                site=self.site(bridge),
-                direction="to_loop" if bridge.to_loop else "to_thread",
-                start_ns=bridge.start_ns,
-                phases=phases(bridge, cut(bridge)),
-                event_loop_ns=self._event_loop_ns.get(id(bridge), 0),
-                thread_started=bridge.thread_started,
-                after_response=bridge.start_ns >= end_ns,
-                overlapped=id(bridge) not in self.main_bridges,
-                parent=index.get(id(bridge.track.parent)),
+            Handoff(
+                site=self._site(one),
+                direction=TO_LOOP if one.to_loop else TO_THREAD,
+                start_ns=one.start_ns,
+                phases=phase_durations(one, self.phases(one)),
+                event_loop_ns=sum(
+                    part.duration_ns for part in self.loop_wait(one) if part.layer == "event_loop"
+                ),
+                thread_started=one.thread_started,
+                after_response=one.start_ns >= end_ns,
+                overlapped=id(one) not in self._on_main_track,
+                parent=number_of.get(id(one.track.parent)),
             )
-            for bridge in bridges
+            for one in every
         )
 
-    def site(self, bridge: Bridge) -> str:
+    def phases(self, handoff: HandoffMarks) -> list[Segment]:
+        """Return a hand-off's phases in order of time."""
+        found = self._phases.get(id(handoff))
+        if found is None:
+            found = self._phases[id(handoff)] = phase_segments(handoff, self._site(handoff))
+        return found
+
+    def loop_wait(self, handoff: HandoffMarks) -> list[Segment]:
+        """Return the phase in which a hand-off waited for the loop, in parts by whose it was."""
+        return self._loop_waits.get(id(handoff), [])
+
+    def _site(self, handoff: HandoffMarks) -> str:
         """Return who asked for a hand-off, and what ran."""
-        return self._text(bridge.site) or "?"
+        return self._text(handoff.site) or "?"
 
     def _track(self, track: Track, start_ns: int, end_ns: int, depth: int = 0) -> list[Segment]:
         """Return a track's segments within an interval, each in it."""
@@ -192,7 +117,7 @@ class Walk:
                 continue
             if isinstance(entry, Nested):
                 segments += self._track(entry.track, low, high, depth + 1)
-            elif isinstance(entry, Bridge):
+            elif isinstance(entry, HandoffMarks):
                 inner = self._hand_off(entry, depth)
                 segments += [like(s, max(s.start_ns, low), min(s.end_ns, high)) for s in inner]
             elif entry.awaits is not None:
@@ -233,31 +158,21 @@ class Walk:
             low, high, thread, Segment(low, high, "event_loop", TURN, state="wait")
         )
 
-    def _hand_off(self, bridge: Bridge, depth: int) -> list[Segment]:
+    def _hand_off(self, handoff: HandoffMarks, depth: int) -> list[Segment]:
         if self._on_main:
-            self.main_bridges.add(id(bridge))
-        site = self.site(bridge)
+            self._on_main_track.add(id(handoff))
         segments: list[Segment] = []
-        run = bridge.run
-        for one in cut(bridge):
+        waiting, loop = loop_wait(handoff)
+        for one in self.phases(handoff):
             if one.phase == "run":
-                if run is not None:
-                    inner = self._track(run, one.start_ns, one.end_ns, depth + 1)
-                    segments += inner
-                continue
-            on = run if one.phase == "notify" and run is not None else bridge.track
-            thread = on.os_thread if one.state == "run" else None
-            own = Segment(
-                one.start_ns, one.end_ns, "handoff", site, None, one.phase, one.state, thread
-            )
-            loop = run if bridge.to_loop else bridge.track
-            if one.phase == ("wake" if bridge.to_loop else "return") and loop is not None:
-                pieces = self._blame.split(one.start_ns, one.end_ns, loop.thread, own)
-                lost = sum(p.duration_ns for p in pieces if p.layer == "event_loop")
-                self._event_loop_ns[id(bridge)] = lost
-                segments += pieces
+                if handoff.run is not None:
+                    segments += self._track(handoff.run, one.start_ns, one.end_ns, depth + 1)
+            elif one.phase == waiting and loop is not None:
+                parts = self._blame.split(one.start_ns, one.end_ns, loop.thread, one)
+                self._loop_waits[id(handoff)] = parts
+                segments += parts
             else:
-                segments.append(own)
+                segments.append(one)
         return segments
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -10,37 +10,64 @@ from tracer.model.layers import UNATTRIBUTED, Layer, Owner
 from tracer.model.nametable import CodeLocation, Endpoint, endpoint_in, locations_in
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 _FIELDS: Final = 4
 
 
 @dataclass(frozen=True)
 class Worker:
-    """What is known of the process that served a request."""
+    """What is known of a process that serves requests; whoever learns more makes another.
 
-    pid: int
-    boot_id: str
-    wall_offset_ns: int
-    names: tuple[str, ...]
-    description: Mapping[str, Any]
-    seams_absent: tuple[str, ...]
+    `description` is what it says of itself, `names` its table of names, in order of their
+    numbers, and `counters` what it counted so far.
+    """
 
-    @classmethod
-    def from_description(cls, description: Mapping[str, Any], names: tuple[str, ...]) -> Worker:
-        """Build from what the worker said of itself and its name table."""
-        return cls(
-            pid=int(description.get("pid", 0)),
-            boot_id=str(description.get("boot_id", "")),
-            wall_offset_ns=int(description.get("wall_offset_ns", 0)),
-            names=names,
-            description=description,
-            seams_absent=tuple(
-                seam["seam"]
-                for seam in description.get("seams", ())
-                if seam["status"] != "installed"
-            ),
-        )
+    description: Mapping[str, Any] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+    counters: Mapping[str, int] = field(default_factory=dict)
+
+    def described(self, description: Mapping[str, Any]) -> Worker:
+        """Return it with what it says of itself now."""
+        return replace(self, description=description)
+
+    def named(self, names: Iterable[str]) -> Worker:
+        """Return it with more names, behind those it has."""
+        return replace(self, names=(*self.names, *names))
+
+    def counted(self, counters: Mapping[str, int]) -> Worker:
+        """Return it with what it counted until now."""
+        return replace(self, counters=counters)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return int(self.description.get("pid", 0))
+
+    @property
+    def boot_id(self) -> str:
+        """Which boot of the machine its clock is of."""
+        return str(self.description.get("boot_id", ""))
+
+    @property
+    def wall_offset_ns(self) -> int:
+        """What leads from its clock to unix time."""
+        return int(self.description.get("wall_offset_ns", 0))
+
+    @property
+    def environment(self) -> Mapping[str, Any]:
+        """The versions and settings it runs with, as far as it said."""
+        return self.description.get("environment") or {}
+
+    @property
+    def seams(self) -> Sequence[Mapping[str, Any]]:
+        """What it says of each seam: its name, its status, and why it isn't installed."""
+        return tuple(self.description.get("seams", ()))
+
+    @cached_property
+    def seams_absent(self) -> tuple[str, ...]:
+        """The names of seams that aren't installed."""
+        return tuple(seam["seam"] for seam in self.seams if seam["status"] != "installed")
 
     def text(self, number: int) -> str | None:
         """Return the text with a number in this worker's table."""
@@ -62,8 +89,8 @@ class Worker:
     @cached_property
     def threads(self) -> Mapping[int, str]:
         """Names of threads that live on, by what the kernel knows them as."""
-        told = self.description.get("threads")
-        several = told.items() if isinstance(told, dict) else ()
+        threads = self.description.get("threads")
+        several = threads.items() if isinstance(threads, dict) else ()
         return {int(number): str(name) for number, name in several if str(number).isdecimal()}
 
 

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from tracer.analysis.attribution.request import TO_LOOP, TO_THREAD
 from tracer.analysis.statistics import figures
 from tracer.analysis.statistics.summary import summarise, tallies_of
-from tracer.analysis.statistics.tally import TO_LOOP, TO_THREAD, Tallies
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tracer.analysis.statistics.measurement import Measurement
     from tracer.analysis.statistics.spread import Spread
-    from tracer.analysis.statistics.tally import Tally
+    from tracer.analysis.statistics.tally import Tallies, Tally
 
 Finding = dict[str, Any]
 

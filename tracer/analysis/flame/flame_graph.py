@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tracer.analysis.flame.pieces import is_thin, pieces_of
-from tracer.analysis.flame.tree import fold, together
+from tracer.analysis.flame.tree import add_up, together
 from tracer.model.stackframes import SAMPLED, SOURCES
 from tracer.model.wording import plural
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tracer.analysis.attribution.request import Request
     from tracer.analysis.flame.pieces import Piece
-    from tracer.analysis.flame.tree import Folded
+    from tracer.analysis.flame.tree import StackTotals
     from tracer.model.stackframes import Stacks
 
 RequestStacks = tuple["Request", "Stacks"]
@@ -27,21 +27,21 @@ class FlameGraph:
     """A flame: of one `request` in time, or of many by stack, or the difference of two.
 
     `pieces` tile the request's window; `after` and `overlapped` are beside it. `against`
-    is what `folded` is compared with. `notes` are lines that belong under the picture.
-    `parts` are the requests that `folded` is the sum of, each with its own.
+    is what `totals` is compared with. `notes` are lines that belong under the picture.
+    `parts` are the requests that `totals` is the sum of, each with its own.
     """
 
     title: str
-    folded: Folded
+    totals: StackTotals
     notes: tuple[str, ...]
     request: Request | None = None
     pieces: tuple[Piece, ...] = ()
     after: tuple[Piece, ...] = ()
     overlapped: tuple[Piece, ...] = ()
-    against: Folded | None = None
+    against: StackTotals | None = None
     names: tuple[str, str] = ("", "")
     sources: frozenset[int] = frozenset()
-    parts: tuple[tuple[Request, Folded], ...] = ()
+    parts: tuple[tuple[Request, StackTotals], ...] = ()
 
 
 def of_request(request: Request, stacks: Stacks) -> FlameGraph:
@@ -55,11 +55,11 @@ def of_request(request: Request, stacks: Stacks) -> FlameGraph:
             f"it lasted only {intervals} sampling intervals: below the layers this is a rough "
             "picture; several requests of its route, added up, make a better one"
         )
-    folded = fold([pieces])
+    totals = add_up([pieces])
     return FlameGraph(
         title=title,
-        folded=folded,
-        parts=((request, folded),),
+        totals=totals,
+        parts=((request, totals),),
         notes=(*notes, *_truncated_note([stacks])),
         request=request,
         sources=frozenset({stacks.source}),
@@ -69,19 +69,19 @@ def of_request(request: Request, stacks: Stacks) -> FlameGraph:
     )
 
 
-def of_requests(taken: Sequence[RequestStacks], what: str) -> FlameGraph:
+def of_requests(sampled: Sequence[RequestStacks], what: str) -> FlameGraph:
     """Draw many requests by stack; nanoseconds are added up."""
-    every = [stacks for _, stacks in taken]
+    every = [stacks for _, stacks in sampled]
     parts = tuple(
-        (request, fold([pieces_of(request.segments, stacks)])) for request, stacks in taken
+        (request, add_up([pieces_of(request.segments, stacks)])) for request, stacks in sampled
     )
     return FlameGraph(
-        title=f"{what}, {plural(len(taken), 'request')}",
-        folded=together([folded for _, folded in parts]),
+        title=f"{what}, {plural(len(sampled), 'request')}",
+        totals=together([totals for _, totals in parts]),
         parts=parts,
         sources=frozenset(one.source for one in every),
         notes=(
-            f"added up over {plural(len(taken), 'request')} with stacks",
+            f"added up over {plural(len(sampled), 'request')} with stacks",
             _source_note(every),
             _cost_note(every),
             *_truncated_note(every),
@@ -93,8 +93,8 @@ def difference(a: FlameGraph, b: FlameGraph, names: tuple[str, str]) -> FlameGra
     """Draw what of a request takes longer or shorter in `b` than in `a`."""
     return FlameGraph(
         title=f"{names[1]} against {names[0]}",
-        folded=a.folded,
-        against=b.folded,
+        totals=a.totals,
+        against=b.totals,
         names=names,
         notes=(
             *_unlike_note(a, b),

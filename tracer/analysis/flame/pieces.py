@@ -169,7 +169,7 @@ class Functions:
         """A sample says what ran when it was taken: after the segment it says nothing of it."""
         stacks = self._stacks
         if stacks is None or stacks.source != SAMPLED or stretch.end_ns <= segment.end_ns:
-            return self._told(stretch, segment.layer)
+            return self._path_of(stretch, segment.layer)
         return found[-1][2] if found else ()
 
     def before(self, thread: int | None, segment: Segment) -> Path:
@@ -181,12 +181,12 @@ class Functions:
         for stretch in reversed(several[max(place - 8, 0) : place]):
             if segment.start_ns - stretch.end_ns > _WAIT_REACH_NS:
                 break
-            path = self._told(stretch, segment.layer)
+            path = self._path_of(stretch, segment.layer)
             if path:
                 return path
         return ()
 
-    def _told(self, stretch: Stretch, layer: str) -> Path:
+    def _path_of(self, stretch: Stretch, layer: str) -> Path:
         path = self._path(stretch.node, layer)
         stacks = self._stacks
         if stacks is None or stacks.source != SAMPLED or not path or not path[-1].where:

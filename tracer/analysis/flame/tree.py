@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Folded:
+class StackTotals:
     """How many nanoseconds each path had, of so many requests together."""
 
     requests: int
@@ -37,7 +37,7 @@ class Branch:
     below: dict[Step, Branch] = field(default_factory=dict)
 
 
-def fold(requests: Iterable[Sequence[Piece]]) -> Folded:
+def add_up(requests: Iterable[Sequence[Piece]]) -> StackTotals:
     """Add up the pieces of requests by path."""
     by_path: dict[Path, int] = {}
     count = 0
@@ -45,10 +45,10 @@ def fold(requests: Iterable[Sequence[Piece]]) -> Folded:
         count += 1
         for piece in pieces:
             by_path[piece.path] = by_path.get(piece.path, 0) + piece.duration_ns
-    return Folded(count, by_path)
+    return StackTotals(count, by_path)
 
 
-def together(several: Iterable[Folded]) -> Folded:
+def together(several: Iterable[StackTotals]) -> StackTotals:
     """Add up what was added up before."""
     by_path: dict[Path, int] = {}
     count = 0
@@ -56,10 +56,10 @@ def together(several: Iterable[Folded]) -> Folded:
         count += one.requests
         for path, ns in one.by_path.items():
             by_path[path] = by_path.get(path, 0) + ns
-    return Folded(count, by_path)
+    return StackTotals(count, by_path)
 
 
-def tree(a: Folded, b: Folded | None = None) -> Branch:
+def tree(a: StackTotals, b: StackTotals | None = None) -> Branch:
     """Return the tree of a picture, or of two, as nanoseconds a request."""
     root = Branch(None)
     for path, ns in a.by_path.items():

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tracer.analysis.attribution.worker import Worker
     from tracer.analysis.shapes.batch import Batch
-    from tracer.analysis.shapes.fold import Row
+    from tracer.analysis.shapes.tally_builder import Row
     from tracer.model.frames import Head
 
 MOST: Final = 2_000

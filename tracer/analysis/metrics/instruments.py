@@ -176,7 +176,7 @@ def _add_server(
             name = _said("tracer.handoff.site", bounds.sites(site.name))
             direction = ("tracer.handoff.direction", site.direction)
             after = ("tracer.after_response", site.after_response)
-            hops[*name, direction, after] += seen.hops * weight
+            hops[*name, direction, after] += seen.count * weight
         for owner, (ns, _) in one.details.items():
             if owner.layer == "handoff":
                 name = _said("tracer.handoff.site", bounds.sites(owner.detail))

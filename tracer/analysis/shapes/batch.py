@@ -67,21 +67,21 @@ class Shapes:
     pauses: list[Pause]
     early: Ints
 
-    def story(self, place: int) -> tuple[list[Mark], int, int]:
+    def symbolic(self, place: int) -> tuple[list[Mark], int, int]:
         """Return a timeline's marks with places instead of instants, its start and finish."""
         low, high = int(self.bounds[place]), int(self.bounds[place + 1])
         instants = self.instants[low:high]
         places = (np.searchsorted(instants, instants) + 1).tolist()
         rows, codes = self.rows[low:high].tolist(), self.codes[low:high].tolist()
         on, values = self.on[low:high].tolist(), self.values[low:high].tolist()
-        told = {
+        by_row = {
             row: (code, at, thread, value)
             for row, code, at, thread, value in zip(rows, codes, places, on, values, strict=True)
             if row >= 0
         }
-        if told:
-            first, last = np.searchsorted(self.early, (min(told), max(told) + 1))
+        if by_row:
+            first, last = np.searchsorted(self.early, (min(by_row), max(by_row) + 1))
             for row in self.early[first:last].tolist():
-                told[row] = (t.RUN_ON, 0, told[row - 1][2], told[row - 1][2] + 1)
-        marks = [told[row] for row in sorted(told)]
+                by_row[row] = (t.RUN_ON, 0, by_row[row - 1][2], by_row[row - 1][2] + 1)
+        marks = [by_row[row] for row in sorted(by_row)]
         return marks, places[codes.index(START)], places[codes.index(FINISH)]

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import numpy as np
 
+from tracer.analysis.attribution.blame import is_others
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -19,7 +21,7 @@ _TAIL: Final = 3
 
 
 class Found(NamedTuple):
-    """Pieces of stretches that others took: in order, without overlap within a stretch."""
+    """Pieces of stretches in which others ran: in order, without overlap within a stretch."""
 
     stretch: Ints
     low: Ints
@@ -51,7 +53,7 @@ class Log:
             parts.append(np.stack(columns))
         every = np.concatenate(parts, axis=1) if parts else np.zeros((5, 0), np.int64)
         order = np.lexsort((every[1], every[0]))
-        self._group, self._end, self._start, self._sequence, self._culprit = every[:, order]
+        self._group, self._end, self._start, self._sequence, self._blocker = every[:, order]
         self._base = int(self._end.min()) if len(order) else 0
         self._span = int(self._end.max()) - self._base + 2 if len(order) else 2
         # Instants of garbage may be so far apart that only their order can be reckoned with.
@@ -71,7 +73,7 @@ class Log:
         """Return the number of a worker's thread, -1 for one that logged nothing."""
         return self._groups.get((worker, thread), -1)
 
-    def others(self, group: Ints, low: Ints, high: Ints, sequence: Ints, start: Ints) -> Found:
+    def preemptions(self, group: Ints, low: Ints, high: Ints, sequence: Ints, start: Ints) -> Found:
         """Return what others than the request itself ran in stretches; counted from `start`."""
         wanted = np.flatnonzero((group >= 0) & (low < high))
         if not len(wanted) or not len(self._end):
@@ -84,9 +86,8 @@ class Log:
         counts = np.maximum(last - first, 0)
         pair = np.repeat(np.arange(len(wanted)), counts)
         entry = np.arange(len(pair)) + np.repeat(first - (np.cumsum(counts) - counts), counts)
-        whose = self._sequence[entry]
-        mine = (whose == sequence[wanted][pair]) & (whose != 0)
-        pair, entry = pair[~mine], entry[~mine]
+        others = is_others(self._sequence[entry], sequence[wanted][pair])
+        pair, entry = pair[others], entry[others]
         stretch = wanted[pair]
         begin, end = low[stretch], high[stretch]
         until = np.clip(self._end[entry], begin, end)
@@ -97,11 +98,11 @@ class Log:
         cursor = np.zeros(len(pair), np.int64)
         cursor[1:] = np.where(pair[1:] == pair[:-1], stopped[:-1], 0)
         since = np.maximum(since, cursor)
-        taken = since < until
-        origin = start[stretch[taken]]
+        some = since < until
+        origin = start[stretch[some]]
         return Found(
-            stretch[taken],
-            since[taken] - origin,
-            until[taken] - origin,
-            self._culprit[entry[taken]],
+            stretch[some],
+            since[some] - origin,
+            until[some] - origin,
+            self._blocker[entry[some]],
         )

@@ -8,125 +8,60 @@ order instead of instants; instants are put in later, for many requests at a tim
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from tracer.analysis.attribution.attribute import Attribution
 from tracer.analysis.attribution.blame import Blame
-from tracer.analysis.attribution.hops import cut, phases
-from tracer.analysis.attribution.replay import Replay
-from tracer.analysis.attribution.request import Segment
-from tracer.analysis.attribution.tiling import tile
-from tracer.analysis.attribution.walk import Walk, window_end
-from tracer.analysis.attribution.worker import owner_in
-from tracer.analysis.statistics.tally import TO_LOOP, TO_THREAD, Site
-from tracer.model import timeline as t
+from tracer.analysis.statistics.tally import site_of
 from tracer.model.layers import HOP_PHASES, Owner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
-    from tracer.analysis.attribution.track import Bridge
-    from tracer.model.marks import Mark
+    from tracer.analysis.attribution.attribute import RequestMarks
+    from tracer.analysis.attribution.request import Counts, Segment
+    from tracer.analysis.shapes.intern_table import InternTable
 
     Ints = NDArray[np.int64]
+    Flags = NDArray[np.bool_]
 
-NOBODY: Final = -1
-_PHASE: Final = {phase: place for place, phase in enumerate(HOP_PHASES)}
-
-
-class Numbers:
-    """Gives things numbers from 0 on; the same thing has the same number."""
-
-    def __init__(self) -> None:
-        """Begin empty."""
-        self._numbers: dict[Hashable, int] = {}
-        self.things: list[Any] = []
-
-    def __call__(self, thing: Hashable) -> int:
-        """Return the number of a thing."""
-        number = self._numbers.get(thing)
-        if number is None:
-            number = self._numbers[thing] = len(self.things)
-            self.things.append(thing)
-        return number
+_PHASES: Final = len(HOP_PHASES)
 
 
-class InternTable:
-    """What all plans name: texts, owners and sites, each by a number of its own."""
-
-    def __init__(self) -> None:
-        """Begin with the text that stands for none."""
-        self.texts = Numbers()
-        self.texts(None)
-        self.owners = Numbers()
-        self.sites = Numbers()
-        self._blockers: dict[int, int] = {}
-
-    def text(self, number: int) -> str | None:
-        """Return the text with a number, None for one that nobody has."""
-        found: str | None = self.texts.things[number] if number < len(self.texts.things) else None
-        return found
-
-    def owner(self, number: int) -> Owner:
-        """Return the owner that a text tells of."""
-        return owner_in(self.text(number))
-
-    def blocker(self, number: int) -> int:
-        """Return the owner's number of a blocker with a text's number."""
-        found = self._blockers.get(number)
-        if found is None:
-            owner = Owner("event_loop", self.text(number))
-            found = self._blockers[number] = self.owners(owner)
-        return found
-
-
-class SymbolicTimeline(NamedTuple):
-    """One timeline with places instead of instants: what a plan is made from."""
-
-    marks: Sequence[Mark]
-    start: int
-    finish: int
-    view: str
-    blocking: bool
-    outcome: str
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """Who owns what between which places; arrays of one entry a segment, cut or hop.
+    """Who owns what between which places; arrays of an entry a segment, hand-off or phase.
 
-    `windows`: so many of the segments lie in the window, the others after it.
-    `busy_on`: the thread whose other work takes a segment's time, or nobody.
+    `window`: so many of the segments lie in the window, the others after it. `phase_cell`
+    is a hand-off's number times the number of phases, and the phase's. In `waits` others may
+    have had a thread: low, high, thread, and what waited: a segment by its place, a
+    hand-off by its number, counted down from -1.
     """
 
     low: Ints
     high: Ints
     owner: Ints
-    busy_on: Ints
-    runs: NDArray[np.bool_]
-    windows: int
+    runs: Flags
+    window: int
+    queried: bool
     end: int
     finish: int
-    cut_hop: Ints
-    cut_phase: Ints
-    cut_low: Ints
-    cut_high: Ints
-    hop_site: Ints
-    hop_flags: NDArray[np.bool_]
-    observed: NDArray[np.bool_]
-    return_low: Ints
-    return_high: Ints
-    return_on: Ints
-    threads: int
-    threads_after: int
-    connections: int
+    site: Ints
+    flags: Flags
+    observed: Flags
+    phase_cell: Ints
+    phase_low: Ints
+    phase_high: Ints
+    waits: Ints
+    counts: Counts
 
 
-class _Marker(Blame):
+class _Preemptible(Blame):
     """Leaves every stretch that others may have taken whole, and notes on which thread."""
 
     def __init__(self) -> None:
@@ -135,111 +70,81 @@ class _Marker(Blame):
     def split(
         self, start_ns: int, end_ns: int, thread: int | None, otherwise: Segment
     ) -> list[Segment]:
-        """Return the stretch with its thread instead of a certainty."""
-        known: Any = thread or NOBODY
-        return [
-            Segment(
-                start_ns,
-                end_ns,
-                otherwise.layer,
-                otherwise.detail,
-                otherwise.part,
-                otherwise.phase,
-                otherwise.state,
-                otherwise.thread,
-                known,
-            )
-        ]
+        return [replace(otherwise, start_ns=start_ns, end_ns=end_ns, preempted_on=thread or None)]
 
 
-class PlanWalk(Walk):
-    """Notes which hand-offs were walked: only those have event loop time."""
-
-    def __init__(self, replay: Replay, text: Callable[[int], str | None]) -> None:
-        super().__init__(replay, text, _Marker())
-        self.walked: set[int] = set()
-
-    def _hand_off(self, bridge: Bridge, depth: int) -> list[Segment]:
-        self.walked.add(id(bridge))
-        return super()._hand_off(bridge, depth)
+def attribute_shape(request: RequestMarks, names: InternTable) -> Attribution:
+    """Attribute a request of a shape; all its places are counted from 1."""
+    return Attribution(request, names, _Preemptible())
 
 
-def plan(story: SymbolicTimeline, book: InternTable) -> Plan:
-    """Attribute a story; all its places are counted from 1."""
-    replay = Replay(story.marks, book.owner, story.view, blocking=story.blocking)
-    end = window_end(replay, story.start, story.finish, story.outcome)
-    walk = PlanWalk(replay, book.text)
-    segments = walk.main(story.start)
-    finish = max(replay.root.end_ns or end, end)
-    window = tile(segments, story.start, end)
-    every = (*window, *tile(segments, end, finish))
-    walk.side_tracks(finish)
-    bridges = sorted(replay.bridges, key=lambda bridge: bridge.start_ns)
-    threads = replay.instants.get(t.THREAD, [])
+def make_plan(found: Attribution, names: InternTable) -> Plan:
+    """Return what tallies and spans read of a shape's attribution, in arrays."""
+    segments = (*found.window, *found.after_response)
+    handoffs = found.handoffs
+    phases = [
+        (number, one)
+        for number, marks in enumerate(found.replay.handoffs)
+        for one in found.walk.phases(marks)
+    ]
     return Plan(
-        low=_places(one.start_ns for one in every),
-        high=_places(one.end_ns for one in every),
-        owner=_ints(
-            book.owners(Owner(one.layer, one.detail, one.part, one.phase)) for one in every
+        low=places(one.start_ns for one in segments),
+        high=places(one.end_ns for one in segments),
+        owner=ints(names.owners(owner_of(one)) for one in segments),
+        runs=np.array([one.state == "run" for one in segments], bool),
+        window=len(found.window),
+        queried=any(one.part == "query" for one in found.window),
+        end=found.end_ns - 1,
+        finish=found.finish_ns - 1,
+        site=ints(names.sites(site_of(one)) for one in handoffs),
+        flags=np.array([(one.thread_started, one.overlapped) for one in handoffs], bool).reshape(
+            -1, 2
         ),
-        busy_on=_ints(thread_of(one) for one in every),
-        runs=np.array([one.state == "run" for one in every], bool),
-        windows=len(window),
-        end=end - 1,
-        finish=finish - 1,
-        threads=len(threads),
-        threads_after=sum(instant >= end for instant in threads),
-        connections=len(replay.instants.get(t.CONNECT, [])),
-        **_hops(bridges, walk, book, end),
+        observed=np.array(
+            [[ns is not None for ns in one.phases.values()] for one in handoffs], bool
+        ).reshape(-1, _PHASES),
+        phase_cell=ints(
+            number * _PHASES + HOP_PHASES.index(one.phase or "") for number, one in phases
+        ),
+        phase_low=places(one.start_ns for _, one in phases),
+        phase_high=places(one.end_ns for _, one in phases),
+        waits=_waits(segments, found),
+        counts=found.counts,
     )
 
 
-def _hops(bridges: Sequence[Bridge], walk: PlanWalk, book: InternTable, end: int) -> dict[str, Any]:
-    cuts = [(number, one) for number, bridge in enumerate(bridges) for one in cut(bridge)]
-    returns = [return_of(bridge, walk) for bridge in bridges]
-    seen = [phases(bridge, cut(bridge)) for bridge in bridges]
-    after = [bridge.start_ns >= end for bridge in bridges]
-    return {
-        "cut_hop": _ints(number for number, _ in cuts),
-        "cut_phase": _ints(_PHASE[one.phase] for _, one in cuts),
-        "cut_low": _places(one.start_ns for _, one in cuts),
-        "cut_high": _places(one.end_ns for _, one in cuts),
-        "hop_site": _ints(
-            book.sites(Site(walk.site(one), TO_LOOP if one.to_loop else TO_THREAD, late))
-            for one, late in zip(bridges, after, strict=True)
-        ),
-        "hop_flags": np.array(
-            [(one.thread_started, id(one) not in walk.main_bridges) for one in bridges], bool
-        ).reshape(-1, 2),
-        "observed": np.array(
-            [[sums[phase] is not None for phase in HOP_PHASES] for sums in seen], bool
-        ).reshape(-1, len(HOP_PHASES)),
-        "return_low": _places(low for low, _, _ in returns),
-        "return_high": _places(high for _, high, _ in returns),
-        "return_on": _ints(thread for _, _, thread in returns),
-    }
+def _waits(segments: Sequence[Segment], found: Attribution) -> Ints:
+    of_handoffs = [
+        waiting_of(part, -1 - number)
+        for number, marks in enumerate(found.replay.handoffs)
+        for part in found.walk.loop_wait(marks)
+    ]
+    of_segments = [waiting_of(one, place) for place, one in enumerate(segments)]
+    return waits_of([*of_segments, *of_handoffs])
 
 
-def return_of(bridge: Bridge, walk: PlanWalk) -> tuple[int, int, int]:
-    """Return the stretch in which the loop may run others instead of this hand-off's end."""
-    loop = bridge.run if bridge.to_loop else bridge.track
-    phase = "wake" if bridge.to_loop else "return"
-    if loop is not None and id(bridge) in walk.walked:
-        for one in cut(bridge):
-            if one.phase == phase:
-                return one.start_ns, one.end_ns, loop.thread or NOBODY
-    return 1, 1, NOBODY
+def waiting_of(segment: Segment, place: int) -> tuple[int, int, int, int] | None:
+    """Return a segment as a column of `Plan.waits`, None if nobody could have had a thread."""
+    if segment.preempted_on is None:
+        return None
+    return segment.start_ns - 1, segment.end_ns - 1, segment.preempted_on, place
 
 
-def thread_of(segment: Segment) -> int:
-    """Return the thread whose other work may have taken this segment's time, or nobody."""
-    known: Any = segment.certainty
-    return known if isinstance(known, int) else NOBODY
+def waits_of(several: Iterable[tuple[int, int, int, int] | None]) -> Ints:
+    """Return columns of `Plan.waits`."""
+    return ints([one for one in several if one is not None]).reshape(-1, 4).T
 
 
-def _ints(numbers: Any) -> Ints:
-    return np.fromiter(numbers, np.int64)
+def owner_of(segment: Segment) -> Owner:
+    """Return a segment's owner."""
+    return Owner(segment.layer, segment.detail, segment.part, segment.phase)
 
 
-def _places(places: Any) -> Ints:
-    return _ints(place - 1 for place in places)
+def ints(numbers: Iterable[Any]) -> Ints:
+    """Return whole numbers as an array."""
+    return np.array(tuple(numbers), np.int64)
+
+
+def places(counted_from_1: Iterable[int]) -> Ints:
+    """Return places counted from 1 as an array of those counted from 0."""
+    return ints(place - 1 for place in counted_from_1)

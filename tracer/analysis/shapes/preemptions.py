@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+import numpy as np
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
-    from tracer.analysis.shapes.occupancy import Found
-
     Ints = NDArray[np.int64]
-    Flags = NDArray[np.bool_]
 
 
-class Preemptions:
+class Preemptions(NamedTuple):
     """Pieces of the places in which requests waited; instants are since each one's start."""
 
-    def __init__(self, request: Ints, place: Ints, found: Found, chosen: Flags) -> None:
-        """Take the chosen rows of what was found, which are of these requests and places."""
-        self.request, self.place = request, place
-        self.low, self.high = found.low[chosen], found.high[chosen]
-        self.who = found.blocker[chosen]
-        self.length: Ints = self.high - self.low
+    request: Ints
+    place: Ints
+    low: Ints
+    high: Ints
+    who: Ints
+
+    @property
+    def length(self) -> Ints:
+        """How long each was."""
+        return self.high - self.low
+
+    def and_those(self, later: Self) -> Preemptions:
+        """Return these and, of each request, those of later places."""
+        order = np.argsort(np.concatenate([self.request, later.request]), kind="stable")
+        return Preemptions(*(np.concatenate(two)[order] for two in zip(self, later, strict=True)))

@@ -3,7 +3,8 @@
 What doesn't decide who owns what is left out, so that requests which differ by no more
 have one shape: garbage collections (given back apart), tasks made ready while they wait
 for a hand-off, timers nobody waits for, and what numbers futures and OS threads have.
-A timeline that is needs_fallback in a way not known here has no shape, and is attributed by itself.
+A timeline that is unusual in a way not known here needs the fallback: it has no shape, and is
+attributed by itself.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _SEVERAL: Final = (t.SPAWN, t.CALL, t.BRIDGE, t.AWAITS)
 
 
 def shapes(batch: Batch, number_of: Callable[[int, Ints], Ints]) -> Shapes:
-    """Return the shapes of a batch; `number_of` gives a worker's names' numbers in the book."""
+    """Return the shapes of a batch; `number_of` gives a worker's names' numbers in the table."""
     return _Outline(batch, number_of).shapes()
 
 
@@ -56,9 +57,9 @@ class _Outline:
         self._at = absolute - self._start[self._of]
         self._keep = np.ones(len(codes), bool)
         self._last = np.zeros(len(codes), bool)
-        self._odd = lengths > LONGEST
-        self._odd |= np.abs(self._finish) > _FAR_NS
-        self._odd |= (self._start < 0) | (self._start > 1 << 62)
+        self._needs_fallback = lengths > LONGEST
+        self._needs_fallback |= np.abs(self._finish) > _FAR_NS
+        self._needs_fallback |= (self._start < 0) | (self._start > 1 << 62)
         unknown = (codes < 1) | (codes >= _CODES)
         self._refuse(unknown | (absolute < 0))
         self._code = np.where(unknown, 0, codes).astype(np.uint8)
@@ -79,7 +80,7 @@ class _Outline:
         return self._sorted(pauses, early)
 
     def _refuse(self, marks: Flags) -> None:
-        self._odd[self._of[marks]] = True
+        self._needs_fallback[self._of[marks]] = True
 
     def _rows(self, code: int) -> Ints:
         return self._by_code[self._first[code] : self._first[code + 1]]
@@ -95,13 +96,13 @@ class _Outline:
     def _os_threads(self) -> None:
         """Forget what the kernel calls threads, but refuse it of two threads, or of none."""
         rows = np.concatenate([self._rows(t.OS_THREAD), self._rows(t.RUN_ON)])
-        self._odd[self._of[rows[self._value[rows] == 0]]] = True
+        self._needs_fallback[self._of[rows[self._value[rows] == 0]]] = True
         rows = rows[np.lexsort((self._value[rows], self._of[rows]))]
         again, other = (
             (column[rows[1:]] == column[rows[:-1]]) for column in (self._value, self._thread)
         )
         of = self._of[rows]
-        self._odd[of[1:][(of[1:] == of[:-1]) & again & ~other]] = True
+        self._needs_fallback[of[1:][(of[1:] == of[:-1]) & again & ~other]] = True
         self._value[rows] = 0
 
     def _pauses(self) -> list[Pause]:
@@ -117,8 +118,10 @@ class _Outline:
             & (self._thread[following] == self._thread[rows])
             & (self._at[following] >= self._at[rows])
         )
-        self._odd[self._of[rows[~paired]]] = True
-        self._odd[self._of[np.setdiff1d(ends, following[paired], assume_unique=True)]] = True
+        self._needs_fallback[self._of[rows[~paired]]] = True
+        self._needs_fallback[
+            self._of[np.setdiff1d(ends, following[paired], assume_unique=True)]
+        ] = True
         return [
             Pause(int(self._of[row]), int(self._at[row]), int(self._at[row + 1]), thread)
             for row, thread in zip(rows[paired], self._thread[rows[paired]].tolist(), strict=True)
@@ -139,10 +142,10 @@ class _Outline:
         asked = self._rows(t.SUBMIT)
         asked = asked[np.argsort(hops[asked], kind="stable")]
         known = hops[asked]
-        self._odd[self._of[asked[1:][known[1:] == known[:-1]]]] = True
+        self._needs_fallback[self._of[asked[1:][known[1:] == known[:-1]]]] = True
         place = np.minimum(np.searchsorted(known, hops[before]), max(len(known) - 1, 0))
         found = known[place] == hops[before] if len(known) else np.zeros(len(rows), bool)
-        self._odd[self._of[rows[~(good & found)]]] = True
+        self._needs_fallback[self._of[rows[~(good & found)]]] = True
         early = np.zeros(len(rows), bool)
         early[found] = self._at[rows[found]] <= self._at[asked[place[found]]]
         self._keep[rows[early]] = False
@@ -179,8 +182,8 @@ class _Outline:
         for column in (self._of, self._thread, self._value):
             paired &= column[due] == column[timers]
         known, first, times = np.unique(future, return_index=True, return_counts=True)
-        self._odd[self._of[timers[~paired]]] = True
-        self._odd[self._of[timers[first[times > 1]]]] = True
+        self._needs_fallback[self._of[timers[~paired]]] = True
+        self._needs_fallback[self._of[timers[first[times > 1]]]] = True
         self._keep[due[paired]] = True
         self._value[timers], self._value[due[paired]] = number, number[paired]
         place, found = _look_up(known, pairs[: len(yields)])
@@ -227,7 +230,7 @@ class _Outline:
         value = np.append(self._value, 0)[rows]
         bounds = np.searchsorted(of, np.arange(n + 1))
         on, threads, thread_base = _threads(of, thread, n)
-        self._odd[of[on >= _THREADS]] = True
+        self._needs_fallback[of[on >= _THREADS]] = True
         of_kernel = (code == t.OS_THREAD) | (code == t.RUN_ON)
         value[of_kernel] = on[of_kernel] + 1
         again = np.zeros(len(of), np.int64)
@@ -236,13 +239,16 @@ class _Outline:
         keys: list[bytes | None] = [
             None if needs_fallback else packed[low:high].tobytes()
             for needs_fallback, low, high in zip(
-                self._odd.tolist(), bounds[:-1].tolist(), bounds[1:].tolist(), strict=True
+                self._needs_fallback.tolist(),
+                bounds[:-1].tolist(),
+                bounds[1:].tolist(),
+                strict=True,
             )
         ]
         return Shapes(keys, bounds, at, code, on, value, rows, threads, thread_base, pauses, early)
 
     def _within_hops(self, of: Ints, code: Ints) -> Flags:
-        """Say which marks tell that a task is ready that waits for a hand-off anyway."""
+        """Say which marks are of tasks made ready that wait for a hand-off anyway."""
         several = np.zeros(self._count, bool)
         for one in _SEVERAL:
             several[of[code == one]] = True

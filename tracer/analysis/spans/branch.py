@@ -12,7 +12,7 @@ from tracer.model.layers import Owner
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tracer.analysis.attribution.request import Segment
+    from tracer.analysis.attribution.request import Handoff, Segment
 
 Kind = Literal[
     "whole", "handler", "core", "middleware", "phase", "view", "part", "function", "hop",
@@ -26,23 +26,6 @@ IDLE: Final = frozenset({TURN, "timer granularity", None})
 """Details of event loop time with nobody to blame."""
 
 
-@dataclass(frozen=True, slots=True)
-class Crossing:
-    """A hand-off as a tree needs it: `number` is its place among the request's.
-
-    `after` says that it began after the response, `beside` that nobody waited for it.
-    """
-
-    number: int
-    site: str
-    start_ns: int
-    end_ns: int
-    to_loop: bool = False
-    started: bool = False
-    after: bool = False
-    beside: bool = False
-
-
 @dataclass(slots=True, eq=False)
 class Branch:
     """What ran from segment `first` to before `last`; `own` are those of no branch within."""
@@ -51,7 +34,7 @@ class Branch:
     owner: Owner
     first: int
     last: int
-    hop: Crossing | None = None
+    handoff: Handoff | None = None
     own: list[int] = field(default_factory=list)
     within: list[Branch] = field(default_factory=list)
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
-
-import numpy as np
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tracer.analysis.spans.branch import Branch
 from tracer.analysis.spans.span_plan import NO_PARENT
@@ -13,11 +11,10 @@ from tracer.analysis.spans.span_row import Extra, SpanRow
 from tracer.model.layers import HOP_PHASES, Owner
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    import numpy as np
     from numpy.typing import NDArray
 
-    from tracer.analysis.spans.span_location import Placed
+    from tracer.analysis.spans.span_location import SpanLocations
     from tracer.analysis.spans.span_root import Facts
     from tracer.analysis.spans.span_shape import SpanShape
     from tracer.model.frames import Head
@@ -37,31 +34,8 @@ class Origin(NamedTuple):
     facts: Facts
     pid: int
     offset_ns: int
-    placed: Placed
+    placed: SpanLocations
     called: tuple[str | None, ...]
-
-
-class Joined(NamedTuple):
-    """Arrays of several requests end to end: whose each entry is, and where each one's begin."""
-
-    values: Ints
-    of: Ints
-    bounds: Ints
-
-
-def begins(counts: Sequence[int] | Ints) -> Ints:
-    """Return where each of several stretches begins, and where the last ends."""
-    found = np.zeros(len(counts) + 1, np.int64)
-    np.cumsum(counts, out=found[1:])
-    return found
-
-
-def joined(several: Sequence[Ints]) -> Joined:
-    """Lay a request's array each end to end."""
-    bounds = begins([len(one) for one in several])
-    of = np.repeat(np.arange(len(several)), np.diff(bounds))
-    values: Any = np.concatenate(several) if several else np.zeros(0, np.int64)
-    return Joined(values, of, bounds)
 
 
 class Others(NamedTuple):

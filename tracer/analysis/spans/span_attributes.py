@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 from tracer.model.wording import asked_by, ran_there, short
 
 if TYPE_CHECKING:
-    from tracer.analysis.spans.branch import Branch, Crossing
+    from tracer.analysis.attribution.request import Handoff
+    from tracer.analysis.spans.branch import Branch
     from tracer.model.layers import Owner
     from tracer.model.nametable import CodeLocation
 
@@ -36,7 +37,7 @@ def name_of(branch: Branch, section: str) -> str:
     if kind == "whole":
         return _TITLES[section]
     if kind == "hop":
-        loop = branch.hop is not None and branch.hop.to_loop
+        loop = branch.handoff is not None and branch.handoff.to_loop
         return f"hand-off{' to the loop' if loop else ''}: {short(ran_there(detail))}"
     if kind == "hop phase":
         return owner.phase or owner.layer
@@ -78,7 +79,7 @@ def attributes_of(branch: Branch, section: str) -> tuple[tuple[str, Value], ...]
 
 
 def code_of(branch: Branch) -> str | None:
-    """Return by what name it is told where the code of a branch stands; None for no code.
+    """Return the name under which the code of a branch is looked up; None for no code.
 
     Of a hand-off that is its site: the code that asked for it.
     """
@@ -109,12 +110,12 @@ def thread_attributes(name: str | None) -> tuple[tuple[str, Value], ...]:
     return () if name is None else (("thread.name", name),)
 
 
-def hop_attributes(hop: Crossing) -> tuple[tuple[str, Value], ...]:
+def handoff_attributes(handoff: Handoff) -> tuple[tuple[str, Value], ...]:
     """Return what a hand-off says of itself; its phases' durations are figures of its own."""
     return (
-        ("tracer.handoff.site", hop.site),
-        ("tracer.handoff.direction", "to_loop" if hop.to_loop else "to_thread"),
-        ("tracer.handoff.thread_started", hop.started),
+        ("tracer.handoff.site", handoff.site),
+        ("tracer.handoff.direction", handoff.direction),
+        ("tracer.handoff.thread_started", handoff.thread_started),
     )
 
 

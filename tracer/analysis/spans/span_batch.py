@@ -2,227 +2,136 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from tracer.analysis.shapes.batch_result import BatchResult, Stretches
-from tracer.analysis.shapes.evaluate import others
-from tracer.analysis.shapes.garbage import collect
-from tracer.analysis.shapes.preemptions import Preemptions
-from tracer.analysis.spans.columns import (
-    HOP_CELLS,
-    SECTIONS,
-    CollapsedTime,
-    Columns,
-    Origin,
-    Others,
-    begins,
-    joined,
-)
-from tracer.analysis.spans.span_fold import longest
-from tracer.model.layers import HOP_PHASES, LAYERS
+from tracer.analysis.shapes.columns import begins, joined, sums
+from tracer.analysis.spans.columns import SECTIONS, CollapsedTime, Columns, Origin, Others
+from tracer.analysis.spans.span_selection import longest_of_each
 from tracer.model.span_ids import mask
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from tracer.analysis.shapes.batch import Batch, Shapes
-    from tracer.analysis.shapes.occupancy import Log
-    from tracer.analysis.shapes.plan import InternTable
+    from tracer.analysis.shapes.columns import Joined
+    from tracer.analysis.shapes.intern_table import InternTable
+    from tracer.analysis.shapes.planned_batch import PlannedBatch
+    from tracer.analysis.shapes.preemptions import Preemptions
     from tracer.analysis.spans.span_levels import Level
     from tracer.analysis.spans.span_shape import SpanShape
 
     Ints = NDArray[np.int64]
 
-_PHASES: Final = len(HOP_PHASES)
-_LAYERS: Final = len(LAYERS)
-_LOOP: Final = LAYERS.index("event_loop")
 _AFTER: Final = "tracer.after_response"
-_BESIDE: Final = "tracer.overlapped"
+_OVERLAPPED: Final = "tracer.overlapped"
 
 
 class ColumnBuilder:
-    """Requests of one batch whose shapes are known, on their way to spans."""
+    """Planned requests on their way to spans."""
 
-    def __init__(
-        self,
-        batch: Batch,
-        shapes: Shapes,
-        places: list[int],
-        chosen: list[SpanShape],
-        level: Level,
-    ) -> None:
-        """Draw the timelines at `places`, each by its shape."""
-        self._batch, self._shapes, self._level = batch, shapes, level
-        self._places, self._chosen = places, chosen
-        self._at = np.array(places, np.int64)
-        self._base: Ints = shapes.bounds[self._at].astype(np.int64)
+    def __init__(self, planned: PlannedBatch[SpanShape], level: Level) -> None:
+        """Make spans of all of them."""
+        self._planned, self._level = planned, level
+        self._shapes = planned.made
 
-    def needs_fallback(self, book: InternTable) -> set[int]:
-        """Return the numbers of requests that need the fallback for a garbage collection."""
-        if not self._shapes.pauses:
-            return set()
-        count = len(self._places)
-        mains = [one.main for one in self._chosen]
-        request = np.repeat(np.arange(count), mains)
-        offset = self._base[request]
-        instants = self._shapes.instants
-        told = BatchResult(count, np.zeros(count, np.int64), np.zeros(count, np.int64))
-        place = np.arange(len(request)) - np.repeat(np.cumsum(mains) - mains, mains)
-        within = place < np.array([one.within for one in self._chosen], np.int64)[request]
-
-        def main(name: str) -> Any:
-            return np.concatenate([getattr(one, name)[: one.main] for one in self._chosen])
-
-        low, high = main("low"), main("high")
-        told.segments = Stretches(
-            request,
-            instants[low + offset],
-            instants[high + offset],
-            main("owner"),
-            within,
-            main("runs"),
-        )
-        collect(told, self._shapes, self._places, book)
-        needs_fallback = set(np.flatnonzero(told.needs_fallback).tolist())
-        if self._level == "all":
-            needs_fallback |= {one.request for one in told.collected}
-        return needs_fallback
-
-    def columns(self, log: Log, book: InternTable, origins: list[Origin]) -> Columns:
+    def columns(self, origins: list[Origin]) -> Columns:
         """Return the requests' figures."""
-        heads = [self._batch.heads[place] for place in self._places]
-        start = np.array([head.start_ns for head in heads], np.int64)
-        zero = start + np.array([one.offset_ns for one in origins], np.int64)
-        taken, late = self._blame(log, start)
-        starts, spans_from = self._instants("begins")
-        ends, _ = self._instants("ends")
-        events, events_from = self._instants("events")
-        spent, segments_from = self._spent(taken)
-        layers = self._layers(spent, segments_from, taken)
-        figures, figures_from = self._figures(spent, segments_from)
-        hops, hops_from = self._hops(late)
-        told, others_from, lost, lost_from = self._beside(taken, spans_from, book, zero)
-        of = np.repeat(np.arange(len(heads)), np.diff(spans_from))
-        edges = self._shapes.thread_base
-        finish = self._one_each("finish") - self._one_each("end")
-        idents, idents_from = _picked(self._shapes.threads, edges[self._at], edges[self._at + 1])
+        planned = self._planned
+        zero = planned.starts + np.array([one.offset_ns for one in origins], np.int64)
+        begin, end = self._joined("begins"), self._joined("ends")
+        events = self._joined("events")
+        figures, figures_from = self._figures()
+        handoffs = planned.handoffs
+        others, others_from, lost, lost_from = self._others(begin.bounds, zero)
+        edges = planned.shapes.thread_base
+        idents, idents_from = _picked(
+            planned.shapes.threads, edges[planned.at], edges[planned.at + 1]
+        )
         return Columns(
-            self._chosen,
+            self._shapes,
             origins,
-            heads,
-            starts + zero[of],
-            ends + zero[of],
-            spans_from,
-            events + np.repeat(zero, np.diff(events_from)),
-            events_from,
+            planned.heads,
+            planned.instants(begin) + zero[begin.of],
+            planned.instants(end) + zero[end.of],
+            begin.bounds,
+            planned.instants(events) + zero[events.of],
+            events.bounds,
             figures,
             figures_from,
-            hops,
-            hops_from,
+            np.column_stack((handoffs.phases, handoffs.event_loop_ns)),
+            planned.handoffs_from,
             idents,
             idents_from,
-            layers,
-            finish,
-            told,
+            planned.layers,
+            planned.after,
+            others,
             others_from,
             lost,
             lost_from,
         )
 
-    def _instants(self, name: str) -> tuple[Ints, Ints]:
-        """Return the instants of each request's places of a kind, and where its begin."""
-        places = joined([getattr(one, name) for one in self._chosen])
-        return self._shapes.instants[places.values + self._base[places.of]], places.bounds
+    def _joined(self, name: str) -> Joined:
+        return joined([getattr(one, name) for one in self._shapes])
 
-    def _one_each(self, name: str) -> Ints:
-        places = np.array([getattr(one, name) for one in self._chosen], np.int64)
-        found: Ints = self._shapes.instants[places + self._base]
-        return found
+    @cached_property
+    def _preempted(self) -> Preemptions:
+        """What others had of segments, the overlapped ones behind the others."""
+        main = self._planned.preemptions[0]
+        waits = [one.waits for one in self._shapes]
+        if not any(one.shape[1] for one in waits):
+            return main
+        return main.and_those(self._planned.preempted(waits)[0])
 
-    def _blame(self, log: Log, start: Ints) -> tuple[Preemptions, Preemptions]:
-        """Return what others had of segments, and of the ends of hand-offs."""
-        count = len(self._chosen)
-        waits = [one.waits for one in self._chosen]
-        low, high, on, where = np.concatenate(waits, axis=1)
-        request = np.repeat(np.arange(count), [one.shape[1] for one in waits])
-        base, instants = self._base[request], self._shapes.instants
-        nothing = np.zeros(0, np.int64)
-        no = nothing != 0
-        ones = Stretches(request, instants[low + base], instants[high + base], nothing, no, no)
-        none = (nothing, nothing, nothing, nothing)
-        found = others(self._batch, self._shapes, self._at, log, (ones, on), none, start)
-        of, place = request[found.stretch], where[found.stretch]
-        some, ends = place >= 0, place < 0
-        return (
-            Preemptions(of[some], place[some], found, some),
-            Preemptions(of[ends], -1 - place[ends], found, ends),
-        )
+    def _spent(self) -> tuple[Ints, Ints]:
+        """Return how long each segment took without what others had of it, and one of no length."""
+        planned = self._planned
+        segments_from = begins([len(one.holder) + 1 for one in self._shapes])
+        low, high = self._joined("low"), self._joined("high")
+        overlapped = planned.instants(high) - planned.instants(low)
+        spent = np.zeros(int(segments_from[-1]), np.int64)
+        of, main_from = planned.segments.request, planned.segments_from
+        spent[(segments_from[:-1] - main_from[:-1])[of] + np.arange(len(of))] = planned.spent
+        behind = segments_from[:-1] + np.diff(main_from) - low.bounds[:-1]
+        rows = behind[low.of] + np.arange(len(low.of))
+        spent[rows] = overlapped
+        preempted = self._preempted
+        late = preempted.place >= np.diff(main_from)[preempted.request]
+        at = segments_from[preempted.request[late]] + preempted.place[late]
+        return spent - sums(at, preempted.length[late], len(spent)), segments_from
 
-    def _spent(self, taken: Preemptions) -> tuple[Ints, Ints]:
-        """Return how long each segment took without what others had of it."""
-        low, segments_from = self._instants("low")
-        high, _ = self._instants("high")
-        spent = high - low
-        np.subtract.at(spent, segments_from[taken.request] + taken.place, taken.length)
-        return spent, segments_from
-
-    def _layers(self, spent: Ints, segments_from: Ints, taken: Preemptions) -> Ints:
-        """Return each request's sums by layer, of its window."""
-        cells = joined([one.layer for one in self._chosen])
-        found = np.zeros((len(self._chosen), _LAYERS + 1), np.int64)
-        np.add.at(found.reshape(-1), cells.of * (_LAYERS + 1) + cells.values, spent)
-        counted = cells.values[segments_from[taken.request] + taken.place] < _LAYERS
-        np.add.at(found[:, _LOOP], taken.request[counted], taken.length[counted])
-        return found[:, :_LAYERS]
-
-    def _figures(self, spent: Ints, segments_from: Ints) -> tuple[Ints, Ints]:
-        gathers = joined([one.gathers for one in self._chosen])
-        edges = joined([one.edges for one in self._chosen])
+    def _figures(self) -> tuple[Ints, Ints]:
+        spent, segments_from = self._spent()
+        gathers, edges = self._joined("gathers"), self._joined("edges")
         every = spent[gathers.values + segments_from[gathers.of]]
         first = edges.values + gathers.bounds[edges.of]
         return np.add.reduceat(every, first), edges.bounds
 
-    def _hops(self, late: Preemptions) -> tuple[Ints, Ints]:
-        """Return the phases of each hand-off, gross, and what the loop owns of them."""
-        hops_from = begins([len(one.observed) for one in self._chosen])
-        cells = joined([one.cut_cell for one in self._chosen])
-        low, _ = self._instants("cut_low")
-        high, _ = self._instants("cut_high")
-        phases = np.zeros(int(hops_from[-1]) * _PHASES, np.int64)
-        np.add.at(phases, cells.values + hops_from[cells.of] * _PHASES, high - low)
-        found = np.zeros((int(hops_from[-1]), HOP_CELLS), np.int64)
-        found[:, :_PHASES] = phases.reshape(-1, _PHASES)
-        np.add.at(found[:, _PHASES], hops_from[late.request] + late.place, late.length)
-        return found, hops_from
-
-    def _beside(
-        self, taken: Preemptions, spans_from: Ints, book: InternTable, zero: Ints
-    ) -> tuple[Others, Ints, CollapsedTime, Ints]:
+    def _others(self, spans_from: Ints, zero: Ints) -> tuple[Others, Ints, CollapsedTime, Ints]:
         """Return spans of who had the loop, and how long those had it who get none."""
-        count = len(self._chosen)
+        preempted, names = self._preempted, self._planned.names
+        length = preempted.length
         holders, sections = self._holders()
-        before = begins([len(one.holder) for one in self._chosen])
-        holder = holders[before[taken.request] + taken.place]
-        lost = np.zeros(int(spans_from[-1]), np.int64)
-        span = spans_from[taken.request] + holder
-        np.add.at(lost, span, taken.length)
-        told = longest(taken.request, taken.length, self._level)
-        np.subtract.at(lost, span[told], taken.length[told])
-        of, who = taken.request[told], taken.who[told]
+        before = begins([len(one.holder) for one in self._shapes])
+        holder = holders[before[preempted.request] + preempted.place]
+        span = spans_from[preempted.request] + holder
+        lost = sums(span, length, int(spans_from[-1]))
+        shown = longest_of_each(preempted.request, length, self._level)
+        lost -= sums(span[shown], length[shown], len(lost))
+        of, who = preempted.request[shown], preempted.who[shown]
         found = Others(
             of,
-            holder[told],
-            sections[span[told]],
-            _masks(of, who, book),
-            taken.low[told] + zero[of],
-            taken.high[told] + zero[of],
-            [book.text(one) for one in who.tolist()],
+            holder[shown],
+            sections[span[shown]],
+            _masks(of, who, names),
+            preempted.low[shown] + zero[of],
+            preempted.high[shown] + zero[of],
+            [names.text(one) for one in who.tolist()],
         )
         some = np.flatnonzero(lost)
         whose = np.searchsorted(spans_from, some, "right") - 1
-        each = np.arange(count + 1)
+        each = np.arange(len(self._shapes) + 1)
         return (
             found,
             np.searchsorted(of, each),
@@ -232,11 +141,11 @@ class ColumnBuilder:
 
     def _holders(self) -> tuple[Ints, Ints]:
         """Return whose each segment is, and the section of each span."""
-        known = {id(one): one for one in self._chosen}
+        known = {id(one): one for one in self._shapes}
         sections = {key: _sections(one) for key, one in known.items()}
         return (
-            np.concatenate([one.holder for one in self._chosen]),
-            np.concatenate([sections[id(one)] for one in self._chosen]),
+            np.concatenate([one.holder for one in self._shapes]),
+            np.concatenate([sections[id(one)] for one in self._shapes]),
         )
 
 
@@ -246,10 +155,10 @@ def _sections(shape: SpanShape) -> Ints:
 
 
 def _section(said: dict[str, Any]) -> str:
-    return "after" if _AFTER in said else "beside" if _BESIDE in said else ""
+    return "after" if _AFTER in said else "beside" if _OVERLAPPED in said else ""
 
 
-def _masks(of: Ints, who: Ints, book: InternTable) -> NDArray[np.uint64]:
+def _masks(of: Ints, who: Ints, names: InternTable) -> NDArray[np.uint64]:
     """Return the masks of spans of who had the loop: by name, and which of that name it is."""
     order = np.lexsort((np.arange(len(of)), who, of))
     same = np.zeros(len(of), bool)
@@ -260,7 +169,7 @@ def _masks(of: Ints, who: Ints, book: InternTable) -> NDArray[np.uint64]:
     again[order] = place - first
     return np.array(
         [
-            mask("loose", "event_loop", book.text(blocker), "", number)
+            mask("loose", "event_loop", names.text(blocker), "", number)
             for blocker, number in zip(who.tolist(), again.tolist(), strict=True)
         ],
         np.uint64,

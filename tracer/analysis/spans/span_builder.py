@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tracer.analysis.shapes.planner import Planner, attributed
-from tracer.analysis.spans import span_location as where
 from tracer.analysis.spans.columns import Origin
 from tracer.analysis.spans.span_batch import ColumnBuilder
+from tracer.analysis.spans.span_location import LocationCache, kernel_threads
 from tracer.analysis.spans.span_root import Facts
-from tracer.analysis.spans.span_shape import shape_spans
+from tracer.analysis.spans.span_shape import span_shape
 from tracer.analysis.spans.spans import trace_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tracer.analysis.attribution.worker import Worker
-    from tracer.analysis.shapes.batch import Batch, Shapes
+    from tracer.analysis.shapes.batch import Batch
+    from tracer.analysis.shapes.planned_batch import PlannedBatch
     from tracer.analysis.spans.columns import Columns
     from tracer.analysis.spans.span_levels import Level
     from tracer.analysis.spans.span_shape import SpanShape
@@ -31,7 +31,7 @@ _MOST: Final = 500_000
 
 @dataclass(frozen=True, slots=True)
 class SpanBatch:
-    """The spans of many requests: those in `columns` by their places, and those told alone."""
+    """The spans of many requests: those in `columns` by their places, and those made alone."""
 
     places: list[int]
     columns: Columns | None
@@ -45,73 +45,56 @@ class SpanBatch:
         return [found[place] for place in sorted(found)]
 
 
+def spans_planner(level: Level) -> Planner[SpanShape]:
+    """Return a planner for whoever needs spans, and perhaps tallies."""
+    return Planner(lambda found, _names: span_shape(found, level), _MOST)
+
+
 class SpanBuilder:
-    """Keeps what it found out about shapes."""
+    """Makes spans at a level of detail."""
 
     def __init__(self, level: Level) -> None:
-        """Draw at a level of detail."""
+        """Begin with no shape known."""
         self._level: Level = level
-        self._planner = Planner(functools.partial(shape_spans, level=level), _MOST)
-        self._where = where.Whereabouts()
+        self._planner = spans_planner(level)
+        self._locations = LocationCache()
 
-    def draw(self, batch: Batch, workers: Mapping[int, Worker]) -> SpanBatch:
-        """Return the spans of a batch's timelines."""
-        planner = self._planner
-        found = planner.shapes(batch, workers)
-        shapes: dict[int, SpanShape] = {}
-        for place in range(len(batch.heads)):
-            shape = planner.plan(place, batch, found, workers)
-            if shape is not None:
-                shapes[place] = shape
-        sketch = self._sketch(batch, found, shapes)
-        needs_fallback = sketch.needs_fallback(planner.book) if shapes else set()
-        if needs_fallback:
-            shapes = {
-                place: one
-                for n, (place, one) in enumerate(shapes.items())
-                if n not in needs_fallback
-            }
-            sketch = self._sketch(batch, found, shapes)
-        columns, places = None, list(shapes)
-        if places:
-            origins = self._origins(batch, found, places, list(shapes.values()), workers)
-            columns = sketch.columns(planner.busy(batch, workers), planner.book, origins)
+    def build(self, batch: Batch, workers: Mapping[int, Worker]) -> SpanBatch:
+        """Plan a batch and return the spans of its timelines."""
+        return self.build_planned(self._planner.plan(batch, workers))
+
+    def build_planned(self, planned: PlannedBatch[SpanShape]) -> SpanBatch:
+        """Return the spans of a batch that somebody else may read, too."""
+        if self._level == "all":  # a garbage collection has a span then
+            planned = planned.without({one.request for one in planned.collections[0]})
+        columns = None
+        if planned.places:
+            columns = ColumnBuilder(planned, self._level).columns(self._origins(planned))
         alone = {
-            place: trace_of(attributed(batch, place, workers), self._level)
-            for place in range(len(batch.heads))
-            if place not in shapes
+            place: trace_of(attributed(planned.batch, place, planned.workers), self._level)
+            for place in planned.alone
         }
-        return SpanBatch(places, columns, alone)
+        return SpanBatch(planned.places, columns, alone)
 
-    def _sketch(self, batch: Batch, found: Shapes, shapes: dict[int, SpanShape]) -> ColumnBuilder:
-        return ColumnBuilder(batch, found, list(shapes), list(shapes.values()), self._level)
-
-    def _origins(
-        self,
-        batch: Batch,
-        found: Shapes,
-        places: list[int],
-        chosen: list[SpanShape],
-        workers: Mapping[int, Worker],
-    ) -> list[Origin]:
+    def _origins(self, planned: PlannedBatch[SpanShape]) -> list[Origin]:
         """Return what is known of requests that isn't in their marks."""
-        of_kernel, edges = None, found.thread_base
+        kernel_ids, edges = None, planned.shapes.thread_base
         called: tuple[str | None, ...]
         origins = []
-        for place, shape in zip(places, chosen, strict=True):
-            number = batch.workers[place]
-            worker, called = workers[number], ()
+        for place, head, shape in zip(planned.places, planned.heads, planned.made, strict=True):
+            number = planned.batch.workers[place]
+            worker, called = planned.workers[number], ()
             if worker.threads:
-                if of_kernel is None:
-                    of_kernel = where.of_kernel(batch, found)
-                numbers = of_kernel[edges[place] : edges[place + 1]].tolist()
+                if kernel_ids is None:
+                    kernel_ids = kernel_threads(planned.batch, planned.shapes)
+                numbers = kernel_ids[edges[place] : edges[place + 1]].tolist()
                 called = tuple(map(worker.threads.get, numbers))
             origins.append(
                 Origin(
-                    _facts(batch.heads[place], worker),
+                    _facts(head, worker),
                     worker.pid,
                     worker.wall_offset_ns,
-                    self._where.of(number, worker, shape),
+                    self._locations.of(number, worker, shape),
                     called,
                 )
             )

@@ -1,4 +1,4 @@
-"""Three levels of detail at which a request's spans are told; imported by workers, so little."""
+"""Three levels of detail of a request's spans; imported by workers, so there is little here."""
 
 from __future__ import annotations
 

@@ -24,24 +24,24 @@ _MOST: Final = 4096
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Placed:
+class SpanLocations:
     """Where the code of each of a shape's spans stands: one of the same content is the same."""
 
     places: tuple[CodeLocation | None, ...] = ()
 
 
-UNPLACED: Final = Placed()
+UNPLACED: Final = SpanLocations()
 
 
-class Whereabouts:
+class LocationCache:
     """Looks code up for each shape once a worker, and gives those that agree the same answer."""
 
     def __init__(self) -> None:
         """Know nothing yet."""
-        self._workers: dict[int, tuple[Worker, dict[SpanShape, Placed]]] = {}
-        self._same: dict[tuple[CodeLocation | None, ...], Placed] = {}
+        self._workers: dict[int, tuple[Worker, dict[SpanShape, SpanLocations]]] = {}
+        self._same: dict[tuple[CodeLocation | None, ...], SpanLocations] = {}
 
-    def of(self, number: int, worker: Worker, shape: SpanShape) -> Placed:
+    def of(self, number: int, worker: Worker, shape: SpanShape) -> SpanLocations:
         """Return where the spans' code stands in a worker."""
         before, known = self._workers.get(number, (None, {}))
         if before is not worker or len(known) > _MOST:
@@ -54,19 +54,19 @@ class Whereabouts:
             )
             if len(self._same) > _MOST:
                 self._same.clear()
-            found = known[shape] = self._same.setdefault(places, Placed(places))
+            found = known[shape] = self._same.setdefault(places, SpanLocations(places))
         return found
 
 
-def of_kernel(batch: Batch, shapes: Shapes) -> Ints:
+def kernel_threads(batch: Batch, shapes: Shapes) -> Ints:
     """Return what the kernel calls each of `shapes.threads`, 0 where that isn't known."""
     found = np.zeros(len(shapes.threads), np.int64)
-    told = np.flatnonzero((shapes.codes == t.OS_THREAD) | (shapes.codes == t.RUN))
-    if not len(told):
+    known = np.flatnonzero((shapes.codes == t.OS_THREAD) | (shapes.codes == t.RUN))
+    if not len(known):
         return found
-    rows = shapes.rows[told] + (shapes.codes[told] == t.RUN)  # RUN_ON comes behind RUN
+    rows = shapes.rows[known] + (shapes.codes[known] == t.RUN)  # RUN_ON comes behind RUN
     rows = np.minimum(rows, len(batch.marks) - 1)
     says = np.isin(batch.marks[rows, 0], (t.OS_THREAD, t.RUN_ON))
-    of = np.searchsorted(shapes.bounds, told[says], side="right") - 1
-    found[shapes.thread_base[of] + shapes.on[told[says]]] = batch.marks[rows[says], 3]
+    of = np.searchsorted(shapes.bounds, known[says], side="right") - 1
+    found[shapes.thread_base[of] + shapes.on[known[says]]] = batch.marks[rows[says], 3]
     return found

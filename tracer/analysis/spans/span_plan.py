@@ -14,19 +14,24 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tracer.analysis.attribution.blame import like
 from tracer.analysis.spans.branch import IDLE
-from tracer.analysis.spans.span_attributes import attributes_of, code_of, hop_attributes, name_of
-from tracer.analysis.spans.span_fold import fold, told
+from tracer.analysis.spans.span_attributes import (
+    attributes_of,
+    code_of,
+    handoff_attributes,
+    name_of,
+)
+from tracer.analysis.spans.span_selection import longest, select_spans
 from tracer.analysis.spans.tree import build_span_tree
 from tracer.model.span_ids import mask
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tracer.analysis.attribution.request import Segment
-    from tracer.analysis.spans.branch import Branch, Crossing
+    from tracer.analysis.attribution.request import Handoff, Segment
+    from tracer.analysis.spans.branch import Branch
     from tracer.analysis.spans.span_attributes import Value
-    from tracer.analysis.spans.span_fold import Kept
     from tracer.analysis.spans.span_levels import Level
+    from tracer.analysis.spans.span_selection import Kept
 
 SELF: Final = "tracer.self_ns"
 NO_PARENT: Final = -1
@@ -51,8 +56,8 @@ class SpanPlan:
     """One span: `first` and `last` are the segments it reaches from and to.
 
     `hop` is the hand-off's place among the request's. `mask` gives its id, `parent` is the
-    place of its parent in the plan. `code` is by what name it is told where its code
-    stands, `thread` the segment whose thread began it, if any ran.
+    place of its parent in the plan. `code` is the name under which its code's location is
+    looked up, `thread` the segment whose thread began it, if any ran.
     """
 
     name: str
@@ -77,8 +82,8 @@ class Sections:
 
     window: Sequence[Segment]
     after: Sequence[Segment]
-    beside: Sequence[Segment]
-    crossings: Sequence[Crossing]
+    overlapped: Sequence[Segment]
+    handoffs: Sequence[Handoff]
     end_ns: int
 
 
@@ -94,65 +99,66 @@ class TracePlan:
     after: int
     own: tuple[Figure, ...] = ()
     spans: list[SpanPlan] = field(default_factory=list)
-    hops: list[Crossing] = field(default_factory=list)
     thread: int | None = None
 
 
 def plan_trace(sections: Sections, level: Level) -> TracePlan:
     """Return the spans of a request at a level of detail; the root isn't among them."""
     window, after = list(sections.window), list(sections.after)
-    runs = _runs(sections.beside, sections.end_ns) if level != "layers" else []
+    runs = _runs(sections.overlapped, sections.end_ns) if level != "layers" else []
     every = [*window, *after, *chain.from_iterable(runs)]
-    made = TracePlan(every, len(window), len(after), hops=list(sections.crossings))
+    made = TracePlan(every, len(window), len(after))
     made.thread = _began_on(window, 0, len(window))
-    maker = _Maker(made, level)
-    main = [one for one in sections.crossings if not one.beside]
-    tree = maker.fold(window, [one for one in main if not one.after], 0, whole=False)
+    maker = _Maker(made, level, sections.handoffs)
+    main = [one for one in sections.handoffs if not one.overlapped]
+    inside = [one for one in main if not one.after_response]
+    tree = maker.select(window, inside, 0, whole=False)
     made.own = maker.figures(tree, 0, None)
     maker.below(tree, NO_PARENT, 0)
     offset = len(window)
     if after:
         late = [one for one in main if one.end_ns > sections.end_ns]
-        maker.add(maker.fold(after, late, offset), offset, "after")
-    beside = [one for one in sections.crossings if one.beside]
+        maker.add(maker.select(after, late, offset), offset, "after")
+    overlapped = [one for one in sections.handoffs if one.overlapped]
     offset += len(after)
     for run in runs:
         begun = {(one.detail, one.start_ns) for one in run if one.layer == "handoff"}
-        mine = [one for one in beside if (one.site, one.start_ns) in begun]
-        maker.add(maker.fold(run, mine, offset), offset, "beside")
+        mine = [one for one in overlapped if (one.site, one.start_ns) in begun]
+        maker.add(maker.select(run, mine, offset), offset, "beside")
         offset += len(run)
     return made
 
 
 def _blockers(segments: Sequence[Segment], level: Level) -> list[int]:
-    """Return the segments in which somebody had the loop that get a span of their own."""
+    """Return the segments in which somebody else had the loop that get a span of their own."""
     every = [
         number
         for number, one in enumerate(segments)
         if one.layer == "event_loop" and one.detail not in IDLE
     ]
-    return [every[place] for place in told([segments[one].duration_ns for one in every], level)]
+    return [every[place] for place in longest([segments[one].duration_ns for one in every], level)]
 
 
 class _Maker:
     """Puts spans into a plan, parents first."""
 
-    def __init__(self, plan: TracePlan, level: Level) -> None:
+    def __init__(self, plan: TracePlan, level: Level, handoffs: Sequence[Handoff]) -> None:
         self._plan, self._level = plan, level
+        self._numbers = {id(one): number for number, one in enumerate(handoffs)}
         self._blockers = _blockers(plan.segments, level)
         self._seen: Counter[tuple[str, ...]] = Counter()
 
-    def fold(
+    def select(
         self,
         segments: Sequence[Segment],
-        crossings: Sequence[Crossing],
+        handoffs: Sequence[Handoff],
         offset: int,
         *,
         whole: bool = True,
     ) -> Kept:
         """Return the spans of segments that are the plan's from `offset` on."""
         blockers = {number - offset for number in self._blockers}
-        return fold(build_span_tree(segments, crossings), self._level, blockers, whole=whole)
+        return select_spans(build_span_tree(segments, handoffs), self._level, blockers, whole=whole)
 
     def add(self, kept: Kept, offset: int, section: str) -> None:
         """Add a tree that hangs from the root."""
@@ -178,8 +184,8 @@ class _Maker:
         branch, place = kept.branch, len(self._plan.spans)
         first, last = branch.first + offset, branch.last + offset
         attributes = attributes_of(branch, section)
-        if branch.hop is not None:
-            attributes += hop_attributes(branch.hop)
+        if branch.handoff is not None:
+            attributes += handoff_attributes(branch.handoff)
         if kept.hops:
             attributes += (("tracer.handoffs", kept.hops),)
         self._plan.spans.append(
@@ -192,7 +198,7 @@ class _Maker:
                 attributes,
                 self.figures(kept, offset, None if branch.kind == "whole" else branch.owner.layer),
                 tuple(Event(one.owner.phase or "", one.first + offset) for one in kept.phases),
-                None if branch.hop is None else branch.hop.number,
+                None if branch.handoff is None else self._numbers[id(branch.handoff)],
                 code_of(branch),
                 _began_on(self._plan.segments, first, last),
             )

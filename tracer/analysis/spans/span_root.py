@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from tracer.analysis.attribution.request import Counts
 from tracer.analysis.spans.span_attributes import bucket
 from tracer.model.layers import LAYERS
 from tracer.model.nametable import NOWHERE, Endpoint
@@ -42,17 +43,6 @@ class Facts(NamedTuple):
     endpoint: Endpoint = NOWHERE
 
 
-class Counts(NamedTuple):
-    """Whole numbers of a request; durations are in nanoseconds."""
-
-    handoffs: int
-    to_loop: int
-    handoffs_after: int
-    threads: int
-    threads_after: int
-    connections: int
-
-
 def facts_of(request: Request) -> Facts:
     """Return the facts of an attributed request."""
     return Facts(
@@ -75,11 +65,8 @@ def facts_of(request: Request) -> Facts:
 
 def counts_of(request: Request) -> Counts:
     """Return the counts of an attributed request, as a summary counts them."""
-    there = [hop for hop in request.hops if hop.direction == "to_thread"]
-    return Counts(
-        sum(not hop.after_response for hop in there),
-        sum(hop.direction == "to_loop" and not hop.after_response for hop in request.hops),
-        sum(hop.after_response for hop in there),
+    return Counts.of(
+        request.hops,
         request.threads_started,
         request.threads_started_after_response,
         request.connections_opened,

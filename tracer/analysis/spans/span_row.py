@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tracer.analysis.spans.branch import Branch
-    from tracer.analysis.spans.span_location import Placed
+    from tracer.analysis.spans.span_location import SpanLocations
     from tracer.analysis.spans.span_plan import SpanPlan
     from tracer.analysis.spans.span_root import Attributes
     from tracer.analysis.spans.span_shape import SpanShape
@@ -73,7 +73,7 @@ class SpanRow(NamedTuple):
     hops: Sequence[Sequence[int]]
     layers: Sequence[int]
     after_ns: int
-    placed: Placed
+    placed: SpanLocations
     idents: Sequence[int]
     called: tuple[str | None, ...]
     extras: Sequence[Extra] = ()

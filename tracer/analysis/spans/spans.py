@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from tracer.analysis.spans.branch import Crossing
 from tracer.analysis.spans.span_attributes import location_attributes, thread_attributes
 from tracer.analysis.spans.span_levels import DEFAULT
 from tracer.analysis.spans.span_plan import Sections, plan_trace
@@ -27,7 +26,7 @@ from tracer.model.traceparent import tracestate_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tracer.analysis.attribution.request import Hop, Request
+    from tracer.analysis.attribution.request import Handoff, Request
     from tracer.analysis.spans.span_attributes import Value
     from tracer.analysis.spans.span_levels import Level
     from tracer.analysis.spans.span_plan import Figure, SpanPlan, TracePlan
@@ -88,21 +87,8 @@ def trace_of(request: Request, level: Level = DEFAULT) -> Trace:
 
 def sections_of(request: Request) -> Sections:
     """Return what a request's spans are made from."""
-    crossings = [
-        Crossing(
-            number,
-            hop.site,
-            hop.start_ns,
-            hop.start_ns + sum(ns or 0 for ns in hop.phases.values()),
-            to_loop=hop.direction == "to_loop",
-            started=hop.thread_started,
-            after=hop.after_response,
-            beside=hop.overlapped,
-        )
-        for number, hop in enumerate(request.hops)
-    ]
     return Sections(
-        request.segments, request.after_response, request.overlapped, crossings, request.end_ns
+        request.segments, request.after_response, request.overlapped, request.hops, request.end_ns
     )
 
 
@@ -157,7 +143,7 @@ class _Filling:
         segments = self._plan.segments
         figures = self._figures(one.figures)
         if one.hop is not None:
-            figures += _of_hop(self._request.hops[one.hop])
+            figures += _of_handoff(self._request.hops[one.hop])
         place = None if one.code is None else self._request.places.get(one.code)
         called, number = self._thread(one.thread)
         return Span(
@@ -184,6 +170,6 @@ class _Filling:
         return [(name, sum(segments[one].duration_ns for one in those)) for name, those in figures]
 
 
-def _of_hop(hop: Hop) -> list[tuple[str, int]]:
-    phases = [(phase_name(phase), ns) for phase, ns in hop.phases.items() if ns is not None]
-    return [*phases, (LOOP_FIGURE, hop.event_loop_ns)]
+def _of_handoff(handoff: Handoff) -> list[tuple[str, int]]:
+    phases = [(phase_name(phase), ns) for phase, ns in handoff.phases.items() if ns is not None]
+    return [*phases, (LOOP_FIGURE, handoff.event_loop_ns)]

@@ -1,6 +1,6 @@
 """Segments to a tree: what ran within what.
 
-Segments tile a window and are flat; a trace is nested. What lies within what is told by
+Segments tile a window and are flat; a trace is nested. What lies within what follows from
 their order alone, since code that called other code has time of its own before and after
 it: a middleware seen again closes what was opened after it. A hand-off says itself when it
 begins and ends. So requests whose segments came in the same order have the same tree.
@@ -19,8 +19,8 @@ from tracer.model.layers import Owner
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tracer.analysis.attribution.request import Segment
-    from tracer.analysis.spans.branch import Crossing, Kind
+    from tracer.analysis.attribution.request import Handoff, Segment
+    from tracer.analysis.spans.branch import Kind
 
 HOOKS: Final = frozenset({"process_view", "process_template_response", "process_exception"})
 """Called by Django's core one after the other, so no link of the chain lies within."""
@@ -40,19 +40,20 @@ _WHOLE: Final = frozenset({"whole", "hop"})
 _MIDDLEWARE: Final = frozenset({"middleware"})
 
 
-def build_span_tree(segments: Sequence[Segment], crossings: Sequence[Crossing]) -> Branch:
-    """Return the tree of segments that tile; crossings in the order in which they began."""
-    return _Growth(segments, crossings).tree()
+def build_span_tree(segments: Sequence[Segment], handoffs: Sequence[Handoff]) -> Branch:
+    """Return the tree of segments that tile; hand-offs in the order in which they began."""
+    return _Builder(segments, handoffs).tree()
 
 
-class _Growth:
+class _Builder:
     """A tree on its way: the open branches from the whole to the innermost."""
 
-    def __init__(self, segments: Sequence[Segment], crossings: Sequence[Crossing]) -> None:
+    def __init__(self, segments: Sequence[Segment], handoffs: Sequence[Handoff]) -> None:
         self._segments = segments
-        self._waiting = list(reversed(crossings))
+        self._waiting = list(reversed(handoffs))
         self._open = [Branch("whole", Owner("unattributed"), 0, len(segments))]
         self._loose: list[int] = []
+        self._ends: list[int | None] = [None]  # of the open branches that are hand-offs
         self._place: dict[str, Callable[[int, Owner], None]] = {
             "handoff": self._hand_off,
             "handler": self._handler,
@@ -61,7 +62,7 @@ class _Growth:
         }
 
     def tree(self) -> Branch:
-        """CodeLocation each segment, and close what is open."""
+        """Give each segment its place, and close what is open."""
         for number, segment in enumerate(self._segments):
             self._leave_hops(segment.start_ns)
             self._enter_hops(number, segment.start_ns)
@@ -81,6 +82,7 @@ class _Growth:
         """Leave `depth` as the innermost; what was loose until now lies in it."""
         while len(self._open) - 1 > depth:
             closed, around = self._open.pop(), self._open[-1]
+            self._ends.pop()
             around.last = max(around.last, closed.last)
             if closed.last == closed.first:
                 around.within.pop()
@@ -93,11 +95,12 @@ class _Growth:
             branch.last = max(branch.last, self._loose[-1] + 1)
             self._loose = []
 
-    def _push(self, kind: Kind, owner: Owner, number: int, hop: Crossing | None = None) -> None:
+    def _push(self, kind: Kind, owner: Owner, number: int, handoff: Handoff | None = None) -> None:
         self._settle()
-        branch = Branch(kind, owner, number, number, hop)
+        branch = Branch(kind, owner, number, number, handoff)
         self._open[-1].within.append(branch)
         self._open.append(branch)
+        self._ends.append(None if handoff is None else handoff.end_ns)
 
     def _own(self, number: int) -> None:
         self._settle()
@@ -108,20 +111,20 @@ class _Growth:
     # Hand-offs.
 
     def _leave_hops(self, instant_ns: int) -> None:
-        for depth, branch in enumerate(self._open):
-            if branch.hop is not None and branch.hop.end_ns <= instant_ns:
+        for depth, end_ns in enumerate(self._ends):
+            if end_ns is not None and end_ns <= instant_ns:
                 self._close_to(depth)
                 self._close_to(depth - 1)
                 return
 
     def _enter_hops(self, number: int, instant_ns: int) -> None:
         while self._waiting and self._waiting[-1].start_ns <= instant_ns:
-            hop = self._waiting.pop()
-            if hop.end_ns > instant_ns:
-                self._push("hop", Owner("handoff", hop.site), number, hop)
+            handoff = self._waiting.pop()
+            if handoff.end_ns > instant_ns:
+                self._push("hop", Owner("handoff", handoff.site), number, handoff)
 
     def _hand_off(self, number: int, owner: Owner) -> None:
-        depth = self._find(lambda one: one.hop is not None and one.hop.site == owner.detail, 0)
+        depth = self._find(lambda one: (one.kind, one.owner.detail) == ("hop", owner.detail), 0)
         if depth is not None:
             self._close_to(depth)
         self._settle()

@@ -1,11 +1,11 @@
-"""Weighted means and quantiles: what every summary is made of."""
+"""Weighted means and percentiles: what every summary is made of."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING
 
-import numpy as np
+from tracer.analysis.statistics.quantile import quantile_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -33,17 +33,6 @@ def mean(values: Sequence[float], weights: Sequence[float]) -> float:
     return ratio(math.fsum(v * w for v, w in zip(values, weights, strict=True)), total)
 
 
-def quantile(values: Sequence[float], weights: Sequence[float], share: float) -> int:
-    """Return the smallest value that `share` of the weight does not exceed, 0 of nothing."""
-    total = math.fsum(weights)
-    if not total:
-        return 0
-    order = np.argsort(values, kind="stable")
-    reached = np.cumsum(np.asarray(weights, dtype=float)[order])
-    place = min(int(np.searchsorted(reached, share * reached[-1])), len(order) - 1)
-    return round(float(np.asarray(values)[order[place]]))
-
-
 def latency(values: Sequence[int], weights: Sequence[float] | None = None) -> dict[str, int]:
     """Return the mean, exact, and percentiles of latencies to three significant digits.
 
@@ -52,19 +41,13 @@ def latency(values: Sequence[int], weights: Sequence[float] | None = None) -> di
     weights = [1.0] * len(values) if weights is None else weights
     whole = all(float(weight).is_integer() for weight in weights)
     times = [round(weight if whole else weight * _WEIGHT_UNIT) for weight in weights]
-    percentiles = {f"p{q}": _upper_end(_percentile(values, times, q)) for q in QUANTILES}
-    return {"mean": round(mean(values, weights)), **percentiles}
-
-
-def _percentile(values: Sequence[int], times: Sequence[int], percentile: int) -> int:
-    """Return the smallest value that as many are below or equal to, rounded to whole ones."""
-    total = sum(times)
-    if not total:
-        return 0
-    order = np.argsort(values, kind="stable")
-    reached = np.cumsum(np.asarray(times)[order])
-    place = np.searchsorted(reached, max(1, int(percentile / 100 * total + 0.5)))
-    return int(np.asarray(values)[order[place]])
+    ordered, total = sorted(zip(values, times, strict=True)), sum(times)
+    summary = {"mean": round(mean(values, weights))}
+    for percentile in QUANTILES:
+        rank = max(1, int(percentile / 100 * total + 0.5))
+        value = quantile_of(ordered, (rank - 0.5) / total) if total else None
+        summary[f"p{percentile}"] = _upper_end(value or 0)
+    return summary
 
 
 def _upper_end(value: int) -> int:

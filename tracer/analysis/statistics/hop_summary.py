@@ -7,16 +7,16 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tracer.analysis.attribution.request import TO_LOOP, TO_THREAD
 from tracer.analysis.statistics import figures
 from tracer.analysis.statistics.spread import quantile
-from tracer.analysis.statistics.tally import TO_LOOP, TO_THREAD
 from tracer.model.layers import HOP_PHASES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from tracer.analysis.statistics.spread import Spread
-    from tracer.analysis.statistics.tally import Key, SiteTally, Tally
+    from tracer.analysis.statistics.tally import HandoffTally, Key, Tally
 
     Weighed = list[tuple[Spread, float]]
 
@@ -29,7 +29,7 @@ def summarise_handoffs(tallies: Mapping[Key, Tally]) -> dict[str, Any]:
         found = _sum(
             tallies,
             lambda one: sum(
-                seen.hops
+                seen.count
                 for site, seen in one.sites.items()
                 if site.direction == direction and site.after_response is after
             ),
@@ -83,8 +83,8 @@ class _Site:
     wake: Weighed = field(default_factory=list)
     cost: Weighed = field(default_factory=list)
 
-    def add(self, seen: SiteTally, weight: float) -> None:
-        self.hops += seen.hops * weight
+    def add(self, seen: HandoffTally, weight: float) -> None:
+        self.hops += seen.count * weight
         self.started += seen.started * weight
         self.cost.append((seen.cost, weight))
         self.wake.append((seen.wake, weight))

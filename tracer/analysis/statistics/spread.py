@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 import numpy as np
 
+from tracer.analysis.statistics.quantile import quantile_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -157,13 +159,7 @@ def quantile(spreads: Iterable[tuple[Spread, float]], share: float) -> int | Non
 
     Each spread comes with the weight of one of its values.
     """
-    found = weighed(spreads)
-    if not found:
-        return None
-    weights = np.array([weight for _, weight in found])
-    reached = np.cumsum(weights)
-    place = min(int(np.searchsorted(reached, share * reached[-1])), len(found) - 1)
-    return found[place][0]
+    return quantile_of(weighed(spreads), share)
 
 
 def weighed(spreads: Iterable[tuple[Spread, float]]) -> list[tuple[int, float]]:

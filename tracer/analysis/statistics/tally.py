@@ -12,20 +12,16 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from tracer.analysis.attribution.request import TO_THREAD
 from tracer.analysis.statistics.spread import COARSE_BITS, FINE_BITS, Buckets, Exact
 from tracer.model.layers import HOP_PHASES, LAYERS, Owner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from tracer.analysis.attribution.request import Hop, Request, Segment
+    from tracer.analysis.attribution.request import Handoff, Request, Segment
     from tracer.analysis.statistics.spread import Spread
 
-TO_THREAD: Final = "to_thread"
-TO_LOOP: Final = "to_loop"
-_RUN: Final = HOP_PHASES.index("run")
-_WAKE: Final = HOP_PHASES.index("wake")
-_QUEUE: Final = HOP_PHASES.index("queue")
 SERVER_ERROR: Final = 500
 
 
@@ -45,16 +41,31 @@ class Site(NamedTuple):
     direction: str
     after_response: bool
 
+    @property
+    def counts(self) -> bool:
+        """Whether its hand-offs are those that a request is said to have."""
+        return self.direction == TO_THREAD and not self.after_response
+
 
 @dataclass(slots=True)
-class SiteTally:
-    """The hops of one site. `queue_ns` is of those on the main track alone."""
+class HandoffTally:
+    """The hand-offs of one site. `queue_ns` is of those on the main track alone."""
 
     cost: Spread
     wake: Spread
-    hops: int = 0
+    count: int = 0
     started: int = 0
     queue_ns: int = 0
+
+    def add(self, handoff: Handoff) -> None:
+        """Take one more hand-off."""
+        self.count += 1
+        self.started += handoff.thread_started
+        self.cost.add(handoff.cost_ns)
+        if (wake := handoff.phases.get("wake")) is not None:
+            self.wake.add(wake)
+        if handoff.counts and not handoff.overlapped:
+            self.queue_ns += handoff.phases.get("queue") or 0
 
 
 @dataclass(slots=True)
@@ -80,13 +91,13 @@ class Tally:
     statuses: Counter[str] = field(default_factory=Counter)
     details: dict[Owner, list[int]] = field(default_factory=dict)
     after: dict[Owner, int] = field(default_factory=dict)
-    sites: dict[Site, SiteTally] = field(default_factory=dict)
+    sites: dict[Site, HandoffTally] = field(default_factory=dict)
 
-    def site(self, site: Site) -> SiteTally:
-        """Return the hops of a site, to be added to."""
+    def site(self, site: Site) -> HandoffTally:
+        """Return the hand-offs of a site, to be added to."""
         found = self.sites.get(site)
         if found is None:
-            found = self.sites[site] = SiteTally(self.new(COARSE_BITS), self.new(COARSE_BITS))
+            found = self.sites[site] = HandoffTally(self.new(COARSE_BITS), self.new(COARSE_BITS))
         return found
 
     def detail(self, owner: Owner, ns: int, times: int) -> None:
@@ -127,8 +138,8 @@ class Tally:
         for one in request.after_response:
             owner = Owner(one.layer, one.detail, one.part, one.phase)
             self.after[owner] = self.after.get(owner, 0) + one.end_ns - one.start_ns
-        for hop in request.hops:
-            self._hop(hop)
+        for handoff in request.hops:
+            self._handoff(handoff)
 
     def _segments(self, segments: Iterable[Segment]) -> None:
         before: Owner | None = None
@@ -137,31 +148,22 @@ class Tally:
             self.detail(owner, one.end_ns - one.start_ns, owner != before)
             before = owner
 
-    def _hop(self, hop: Hop) -> None:
-        values = [hop.phases.get(phase) for phase in HOP_PHASES]
-        cost, wake = cost_ns(hop), values[_WAKE]
-        site = self.site(Site(hop.site, hop.direction, hop.after_response))
-        site.hops += 1
-        site.started += hop.thread_started
-        site.cost.add(cost)
-        if wake is not None:
-            site.wake.add(wake)
-        if hop.direction != TO_THREAD or hop.after_response:
+    def _handoff(self, handoff: Handoff) -> None:
+        self.site(site_of(handoff)).add(handoff)
+        if not handoff.counts:
             return
-        for spread, value in zip(self.phases, values, strict=True):
-            if value is not None:
+        for spread, phase in zip(self.phases, HOP_PHASES, strict=True):
+            if (value := handoff.phases.get(phase)) is not None:
                 spread.add(value)
-        if not hop.overlapped:
-            site.queue_ns += values[_QUEUE] or 0
-            (self.cold if hop.thread_started else self.warm).add(cost)
-            if wake is not None:
+        if not handoff.overlapped:
+            (self.cold if handoff.thread_started else self.warm).add(handoff.cost_ns)
+            if (wake := handoff.phases.get("wake")) is not None:
                 self.wakes.add(wake)
 
 
-def cost_ns(hop: Hop) -> int:
-    """Return what a hop took beyond its work and beyond what the loop owned of it."""
-    phases = sum(ns or 0 for name, ns in hop.phases.items() if name != "run")
-    return max(0, phases - hop.event_loop_ns)
+def site_of(handoff: Handoff) -> Site:
+    """Return where a hand-off was asked for."""
+    return Site(handoff.site, handoff.direction, handoff.after_response)
 
 
 class Tallies(dict[Key, Tally]):

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from tracer.analysis.statistics.quantile import quantile_of
 from tracer.model.layers import LAYERS
 
 if TYPE_CHECKING:
@@ -38,13 +39,8 @@ class Seen:
 
     def quantile(self, share: float) -> int:
         """Return the smallest value that `share` of them does not exceed, 0 of nothing."""
-        total = sum(self.buckets.values())
-        reached = 0.0
-        for ns in sorted(self.buckets):
-            reached += self.buckets[ns]
-            if reached > 0 and reached >= share * total:
-                return ns
-        return 0
+        weighed = sorted((ns, times) for ns, times in self.buckets.items() if times > 0)
+        return quantile_of(weighed, share) or 0
 
 
 @dataclass(slots=True)

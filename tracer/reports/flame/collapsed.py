@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def collapsed(picture: FlameGraph) -> Iterator[str]:
     """Give the lines; counts are nanoseconds, of a comparison two, each of a request's mean."""
-    a, b = picture.folded, picture.against
+    a, b = picture.totals, picture.against
     if b is None:
         for path, ns in sorted(a.by_path.items(), key=lambda item: line_of(item[0])):
             yield f"{line_of(path)} {ns}\n"

@@ -67,7 +67,7 @@ def pprof(picture: FlameGraph) -> bytes:
     comments = [tables.string(note) for note in (picture.title, *picture.notes)]
     began_ns = min((request.start_unix_ns for request, _ in picture.parts), default=0)
     message = _bytes(_SAMPLE_TYPE, kind) + samples + tables.message + tables.strings()
-    message += _number(_TIME, began_ns) + _number(_DURATION, picture.folded.total_ns)
+    message += _number(_TIME, began_ns) + _number(_DURATION, picture.totals.total_ns)
     message += b"".join(_number(_COMMENT, comment) for comment in comments)
     return gzip.compress(message, mtime=0)
 

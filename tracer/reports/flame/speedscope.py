@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from tracer.analysis.flame.flame_graph import FlameGraph
     from tracer.analysis.flame.pieces import Piece, Step
-    from tracer.analysis.flame.tree import Folded
+    from tracer.analysis.flame.tree import StackTotals
 
 _SCHEMA: Final = "https://www.speedscope.app/file-format-schema.json"
 
@@ -45,7 +45,7 @@ def speedscope(picture: FlameGraph) -> dict[str, Any]:
     if picture.request is not None:
         profiles = _in_time(picture, frames, picture.request.start_ns)
     else:
-        profiles = [_by_stack(picture.names[0] or picture.title, picture.folded, frames)]
+        profiles = [_by_stack(picture.names[0] or picture.title, picture.totals, frames)]
         if picture.against is not None:
             profiles.append(_by_stack(picture.names[1], picture.against, frames))
     return {
@@ -91,14 +91,14 @@ def _evented(name: str, pieces: Sequence[Piece], frames: _Frames, start_ns: int)
     }
 
 
-def _by_stack(name: str, folded: Folded, frames: _Frames) -> dict[str, Any]:
-    paths = sorted(folded.by_path.items())
+def _by_stack(name: str, totals: StackTotals, frames: _Frames) -> dict[str, Any]:
+    paths = sorted(totals.by_path.items())
     return {
         "type": "sampled",
         "name": name,
         "unit": "nanoseconds",
         "startValue": 0,
-        "endValue": folded.total_ns,
+        "endValue": totals.total_ns,
         "samples": [[frames.number(step) for step in path] for path, _ in paths],
         "weights": [ns for _, ns in paths],
     }

@@ -24,7 +24,7 @@ _MS: Final = 1e6
 
 def render_flame(picture: FlameGraph, console: Console) -> None:
     """Print the tree; levels of less than half a per cent are left out and counted."""
-    root = tree(picture.folded, picture.against)
+    root = tree(picture.totals, picture.against)
     compared = picture.against is not None
     table = Table(box=None, padding=(0, 1, 0, 0), expand=True, pad_edge=False)
     for name in (*picture.names,) if compared else ("ms",):

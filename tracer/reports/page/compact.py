@@ -9,7 +9,7 @@ from tracer.model.layers import HOP_PHASES
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tracer.analysis.attribution.request import Hop, Request, Segment
+    from tracer.analysis.attribution.request import Handoff, Request, Segment
 
 STATES: Final = ("run", "wait")
 CERTAINTIES: Final = ("exact", "bound", "estimate")
@@ -125,7 +125,7 @@ class Compact:
             for one in segments
         ]
 
-    def _hop(self, hop: Hop, start_ns: int) -> list[Any]:
+    def _hop(self, hop: Handoff, start_ns: int) -> list[Any]:
         return [
             self.sites.place(hop.site),
             hop.direction,

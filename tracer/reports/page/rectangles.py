@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tracer.analysis.flame.flame_graph import FlameGraph
     from tracer.analysis.flame.pieces import Piece, Step
-    from tracer.analysis.flame.tree import Branch, Folded
+    from tracer.analysis.flame.tree import Branch, StackTotals
     from tracer.reports.page.compact import Names
 
 MOST: Final = 50_000
@@ -83,7 +83,7 @@ def drawings_of(picture: FlameGraph, *, threads: bool = True) -> list[SpanBatch]
             found.append(SpanBatch(f"thread {thread}", "time", _in_time(own, start_ns)))
         if picture.after:
             found.append(SpanBatch("after the response", "time", _in_time(picture.after, start_ns)))
-    by_stack = _by_stack(picture.folded, picture.against)
+    by_stack = _by_stack(picture.totals, picture.against)
     kind: Literal["stack", "difference"] = "stack" if picture.against is None else "difference"
     return [*found, SpanBatch("by stack", kind, by_stack)]
 
@@ -116,7 +116,7 @@ def _in_time(pieces: Sequence[Piece], start_ns: int) -> list[Rectangle]:
     ]
 
 
-def _by_stack(a: Folded, b: Folded | None) -> list[Rectangle]:
+def _by_stack(a: StackTotals, b: StackTotals | None) -> list[Rectangle]:
     rectangles: list[Rectangle] = []
     _lay(tree(a, b), 0, -1, rectangles)
     return rectangles

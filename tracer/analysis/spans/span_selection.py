@@ -25,7 +25,7 @@ _NEVER_ALONE: Final[frozenset[Kind]] = frozenset({"loose", "hop phase", "run"})
 _SMALL: Final = frozenset({"gc", "lazy", "initialize", "finalize"})
 
 _LONGEST: Final = 8
-"""So often is it told in full who had the loop: beside seven others a request waits 150 times."""
+"""So many preemptions of a request get a span: one that shares its loop with seven has 150."""
 
 
 @dataclass(slots=True, eq=False)
@@ -42,21 +42,18 @@ class Kept:
     hops: int = 0
 
 
-def told(durations: Sequence[int], level: Level) -> list[int]:
-    """Return the places of those who had the loop that get a span, of all a request waited for.
+def longest(durations: Sequence[int], level: Level) -> list[int]:
+    """Return the places of the preemptions that get a span, of all that one request had."""
+    length = np.array(durations, np.int64)
+    found: list[int] = longest_of_each(np.zeros(len(length), np.int64), length, level).tolist()
+    return found
 
-    The first of several that took as long.
+
+def longest_of_each(request: Ints, length: Ints, level: Level) -> Ints:
+    """Return the rows of preemptions that get a span; rows are in order of request.
+
+    Of several that took as long, the first.
     """
-    if level == "layers":
-        return []
-    if level == "all":
-        return list(range(len(durations)))
-    order = np.argsort(-np.array(durations, np.int64), kind="stable")
-    return sorted(order[:_LONGEST].tolist())
-
-
-def longest(request: Ints, length: Ints, level: Level) -> Ints:
-    """Return the rows that `told` picks of each request's, in their order; they lie by request."""
     if level == "layers":
         return np.zeros(0, np.int64)
     rows = np.arange(len(request))
@@ -68,16 +65,18 @@ def longest(request: Ints, length: Ints, level: Level) -> Ints:
     return found
 
 
-def fold(tree: Branch, level: Level, blockers: Collection[int] = (), *, whole: bool) -> Kept:
-    """Return the spans of a tree; what gets none is told with what it lies in.
+def select_spans(
+    tree: Branch, level: Level, blockers: Collection[int] = (), *, whole: bool
+) -> Kept:
+    """Return the spans of a tree; the time of what gets none is its parent's.
 
     `whole` says that the tree as such is a part of the trace, not all of it; `blockers` are
-    the segments of those who had the loop that get one.
+    the segments of preemptions that get one.
     """
-    return _Folding(level, blockers, of_root=not whole).keep(tree)
+    return _Selection(level, blockers, of_root=not whole).keep(tree)
 
 
-class _Folding:
+class _Selection:
     def __init__(self, level: Level, blockers: Collection[int], *, of_root: bool) -> None:
         self._level, self._blockers = level, blockers
         self._of_root = of_root

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from tracer.analysis.attribution.worker import Worker
 from tracer.model import frames
 from tracer.ring.layout import RingError
 from tracer.ring.reader import Progress, RingReader
@@ -40,11 +41,11 @@ def location_of(name: str) -> tuple[str, int]:
     return (found[1], int(found[2])) if found else (name, 0)
 
 
-class Served:
+class WorkerRing:
     """A ring that is being read, and the account of the timelines that came through it.
 
     A worker numbers its timelines from 1, across all its rings. Of those up to `last`,
-    `kept` came; the rest are dropped.
+    `kept` came; the rest are dropped. `worker` has no names: they go where frames go.
     """
 
     def __init__(self, path: Path, recorded: tuple[int, int, int] | None, before: int) -> None:
@@ -57,20 +58,19 @@ class Served:
         self.process, self.number = location_of(path.name)
         self.reader = RingReader(path)
         self.superseded = False
-        self.description: Mapping[str, object] = {}
-        self.counts: Mapping[str, int] = {}
-        self._told: tuple[int, Mapping[str, int]] = (-1, {})
-        told = self.reader.progress()
-        if told.position >= _MOST:
-            told = Progress(0, 0, 0)
-        if recorded is not None and recorded[0] >= told.position:
-            told = Progress(*recorded)
-        if not 0 <= told.kept <= told.last < _MOST:
-            told = Progress(told.position, 0, 0)
-        if not told.last:
-            told = Progress(told.position, before, before)
-        self.settled = told
-        self.reader.seek(told.position)
+        self.worker = Worker()
+        self._described = -1
+        settled = self.reader.progress()
+        if settled.position >= _MOST:
+            settled = Progress(0, 0, 0)
+        if recorded is not None and recorded[0] >= settled.position:
+            settled = Progress(*recorded)
+        if not 0 <= settled.kept <= settled.last < _MOST:
+            settled = Progress(settled.position, 0, 0)
+        if not settled.last:
+            settled = Progress(settled.position, before, before)
+        self.settled = settled
+        self.reader.seek(settled.position)
 
     def look(self, known_names: int, at_most: int) -> Batch | None:
         """Take what is new; None if nothing is. Raises `RingError` for nonsense."""
@@ -91,12 +91,13 @@ class Served:
             last = max(last, min(sent, _MOST))
         version = self.reader.described
         counts = self.reader.counts
-        if not taken and (kept, last, version, counts) == (*self.settled[1:], *self._told):
+        known = (*self.settled[1:], self._described, self.worker.counters)
+        if not taken and (kept, last, version, counts) == known:
             return None
-        if version != self._told[0]:
-            self.description = self.reader.description()
+        if version != self._described:
+            self.worker = self.worker.described(self.reader.description())
         names = self.reader.names(known_names)
-        self._told, self.counts = (version, counts), counts
+        self._described, self.worker = version, self.worker.counted(counts)
         progress = Progress(self.reader.position, kept, last)
         return Batch(tuple(whole), tuple(names), progress, counts)
 
@@ -107,7 +108,7 @@ class Served:
 
     def undo(self) -> None:
         """What was taken could not be kept: take it again later."""
-        self._told = (-1, {})
+        self._described = -1
         self.reader.seek(self.settled.position)
         self.reader.forget_names()
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from tracer.analysis.attribution.worker import Worker
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Mapping
 
 RECENT: Final = 4
 
@@ -20,36 +19,34 @@ Progress = tuple[int, int, int]
 
 
 @dataclass(slots=True)
-class Source:
-    """A worker: what it says of itself, and what it had said when this recording began."""
+class RecordedWorker:
+    """A worker, how far its ring was read, and what this recording has of it already.
+
+    `before` is what it had counted when the recording began, `recent` are its last
+    occupancy frames, `written` is how many of its names are in the file.
+    """
 
     number: int
-    description: Mapping[str, Any] = field(default_factory=dict)
-    names: list[str] = field(default_factory=list)
-    counters: dict[str, int] = field(default_factory=dict)
+    worker: Worker = field(default_factory=Worker)
     before: dict[str, int] = field(default_factory=dict)
     recent: deque[bytes] = field(default_factory=lambda: deque(maxlen=RECENT))
     written: int = 0
     changed: bool = True
-    known: tuple[Worker, int] | None = None
     progress: Progress | None = None
     safe: Progress | None = None
 
+    def learn(self, worker: Worker) -> None:
+        """Know it as that from now on."""
+        self.worker, self.changed = worker, True
+
     def since(self) -> dict[str, int]:
         """Return the counters of this recording alone."""
-        return {name: n - self.before.get(name, 0) for name, n in self.counters.items()}
-
-    def worker(self) -> Worker:
-        """Return the worker as attribution knows it."""
-        if self.known is None or self.known[1] != len(self.names):
-            made = Worker.from_description(self.description, tuple(self.names))
-            self.known = (made, len(self.names))
-        return self.known[0]
+        return {name: n - self.before.get(name, 0) for name, n in self.worker.counters.items()}
 
     def write(self, database: sqlite3.Connection, ring: str) -> None:
         """Write what changed."""
         counters = self.since()
-        row = (self.number, ring, json.dumps(self.description), counters.get("dropped", 0))
+        row = (self.number, ring, json.dumps(self.worker.description), counters.get("dropped", 0))
         database.execute(
             "INSERT OR REPLACE INTO worker VALUES (?, ?, ?, ?, ?)", (*row, json.dumps(counters))
         )
@@ -62,47 +59,45 @@ class Source:
             "INSERT INTO name VALUES (?, ?, ?)",
             [
                 (self.number, number, text)
-                for number, text in enumerate(self.names[self.written :], self.written + 1)
+                for number, text in enumerate(self.worker.names[self.written :], self.written + 1)
             ],
         )
 
     def wrote(self) -> None:
         """Note that what was written is committed."""
-        self.written, self.changed, self.safe = len(self.names), False, self.progress
+        self.written, self.changed, self.safe = len(self.worker.names), False, self.progress
 
     def restart(self) -> None:
         """Begin again in another recording."""
-        self.before, self.written, self.changed = dict(self.counters), 0, True
+        self.before, self.written, self.changed = dict(self.worker.counters), 0, True
 
 
-def read_sources(database: sqlite3.Connection) -> dict[str, Source]:
+def read_recorded_workers(database: sqlite3.Connection) -> dict[str, RecordedWorker]:
     """Return the workers of a recording by their rings, as its last writer knew them."""
-    found: dict[str, Source] = {}
+    found: dict[str, RecordedWorker] = {}
+    workers = read_workers(database)
     rows = database.execute(
-        "SELECT worker.ring, id, description, counters, position, kept, last, before "
+        "SELECT worker.ring, id, counters, position, kept, last, before "
         "FROM worker LEFT JOIN progress ON progress.ring = worker.ring ORDER BY id"
     )
-    for ring, number, description, counters, *progress, before in rows.fetchall():
-        one = found[ring] = Source(number, json.loads(description))
+    for ring, number, counters, *progress, before in rows.fetchall():
+        one = found[ring] = RecordedWorker(number)
         one.before = json.loads(before or "{}")
         since = json.loads(counters)
-        one.counters = {name: n + one.before.get(name, 0) for name, n in since.items()}
+        all_time = {name: n + one.before.get(name, 0) for name, n in since.items()}
+        one.worker = workers[number].counted(all_time)
         if progress[0] is not None:
             one.progress = one.safe = (progress[0], progress[1], progress[2])
-        names = "SELECT text FROM name WHERE worker = ? ORDER BY number"
-        one.names = [text for (text,) in database.execute(names, (number,))]
         one.wrote()
     return found
 
 
 def read_workers(database: sqlite3.Connection) -> dict[int, Worker]:
-    """Return the workers of a recording by number, as attribution knows them."""
+    """Return the workers of a recording by number."""
     workers: dict[int, Worker] = {}
-    for number, description in database.execute("SELECT id, description FROM worker"):
+    for number, description in database.execute("SELECT id, description FROM worker").fetchall():
         names = database.execute(
             "SELECT text FROM name WHERE worker = ? ORDER BY number", (number,)
         )
-        workers[number] = Worker.from_description(
-            json.loads(description), tuple(text for (text,) in names)
-        )
+        workers[number] = Worker(json.loads(description), tuple(text for (text,) in names))
     return workers

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from tests.support import timelines
 from tests.support.strategies import BUSY, GARBAGE, PROGRAMS
 from tests.support.timelines import LOOP, START_NS, WORKER, SymbolicTimeline, check_tiling
-from tracer.analysis.attribution.walk import attribute
+from tracer.analysis.attribution.attribute import attribute
 from tracer.analysis.shapes.batch import Batch
-from tracer.analysis.shapes.fold import Folder
+from tracer.analysis.shapes.tally_builder import TallyBuilder
 from tracer.analysis.statistics.spread import Buckets
-from tracer.analysis.statistics.tally import SiteTally, Tallies
+from tracer.analysis.statistics.tally import HandoffTally, Tallies
 from tracer.model import timeline as t
 from tracer.model.frames import Busy
 from tracer.model.layers import LAYERS
@@ -21,21 +21,21 @@ from tracer.model.layers import LAYERS
 thorough = settings(max_examples=40, deadline=None)
 
 
-def told(program, after=(), sequence=1):
-    story = SymbolicTimeline()
-    story.tell(program, after)
-    return timelines.head(finish_ns=story.now + 5, sequence=sequence), story.marks
+def timeline_of(program, after=(), sequence=1):
+    timeline = SymbolicTimeline()
+    timeline.tell(program, after)
+    return timelines.head(finish_ns=timeline.now + 5, sequence=sequence), timeline.marks
 
 
-def folded(several, busy=(), folder=None):
-    """Fold timelines as one batch; give the folder and the rows."""
-    folder = folder or Folder(Tallies())
+def added(several, busy=(), builder=None):
+    """Fold timelines as one batch; give the builder and the rows."""
+    builder = builder or TallyBuilder(Tallies())
     marks = np.array([mark for _, one in several for mark in one], np.int64).reshape(-1, 4)
     bounds = np.cumsum([0, *(len(one) for _, one in several)])
     entries = np.array([plain(one) for one in busy], np.int64).reshape(-1, 5)
     heads = [head for head, _ in several]
     batch = Batch(heads, [1] * len(several), marks, bounds, {1: entries})
-    return folder, folder.fold(batch, {1: WORKER})
+    return builder, builder.add(batch, {1: WORKER})
 
 
 def plain(one):
@@ -59,11 +59,11 @@ def contents(tallies):
             elif name == "after":
                 value = {owner: ns for owner, ns in value.items() if ns}
             elif value and isinstance(
-                next(iter(value.values()), 0) if isinstance(value, dict) else 0, SiteTally
+                next(iter(value.values()), 0) if isinstance(value, dict) else 0, HandoffTally
             ):
                 value = {
                     site: (
-                        one.hops,
+                        one.count,
                         one.started,
                         one.queue_ns,
                         seen_of(one.cost),
@@ -76,27 +76,27 @@ def contents(tallies):
 
 
 def check(several, busy=()):
-    """Whatever is folded says what attribution says of each, added up."""
+    """Whatever is added says what attribution says of each, added up."""
     busy = sorted(
         (one for one in busy if 0 <= one.start_ns < one.end_ns < START_NS * 10**6),
         key=lambda one: one.end_ns,
     )
-    folder, rows = folded(several, busy)
+    builder, rows = added(several, busy)
     expected = Tallies()
     for (head, marks), row in zip(several, rows, strict=True):
         request = attribute(head, marks, WORKER, [Busy(*plain(one)) for one in busy])
         expected.add(request)
         assert row.layers == tuple(request.layers[layer] for layer in LAYERS)
         assert (row.duration_ns, row.after_ns) == (request.duration_ns, request.after_response_ns)
-    assert contents(folder.tallies) == contents(expected)
-    return folder
+    assert contents(builder.tallies) == contents(expected)
+    return builder
 
 
 @thorough
 @given(st.lists(st.tuples(PROGRAMS, PROGRAMS), min_size=1, max_size=3))
 def test_a_batch_comes_to_what_its_requests_come_to(programs):
-    folder = check([told(*program) for program in programs])
-    assert folder.planned + folder.alone == len(programs)
+    builder = check([timeline_of(*program) for program in programs])
+    assert builder.planned + builder.alone == len(programs)
 
 
 @thorough
@@ -107,13 +107,13 @@ def test_what_others_ran_meanwhile_is_taken_from_the_same_stretches(program, str
     for gap, length in stretches:
         busy.append(Busy(cursor + gap, cursor + gap + length, LOOP, len(busy) % 3, 3))
         cursor += gap + length
-    check([told(program)], busy)
+    check([timeline_of(program)], busy)
 
 
 @thorough
 @given(PROGRAMS, GARBAGE, st.randoms(use_true_random=False))
 def test_garbage_between_the_marks_comes_to_the_same(program, garbage, places):
-    head, marks = told(program)
+    head, marks = timeline_of(program)
     for mark in garbage:
         marks.insert(places.randrange(len(marks) + 1), mark)
     check([(head, marks)])
@@ -122,43 +122,43 @@ def test_garbage_between_the_marks_comes_to_the_same(program, garbage, places):
 @thorough
 @given(PROGRAMS, BUSY, st.floats(0, 1), st.floats(0, 1))
 def test_a_torn_timeline_comes_to_the_same(program, busy, first, last):
-    head, marks = told(program)
+    head, marks = timeline_of(program)
     check([(head, marks[int(len(marks) * first / 2) : int(len(marks) * (0.5 + last / 2))])])
 
 
 def test_alike_requests_share_a_plan_and_are_told_apart_by_their_instants():
     hop = ("hop", (3, 4, 5, 6), [("work", 7)], False, None)
-    folder = Folder(Tallies())
+    builder = TallyBuilder(Tallies())
     for scale in (1, 10, 100):
-        _, (row,) = folded([told([("work", scale), hop])], folder=folder)
+        _, (row,) = added([timeline_of([("work", scale), hop])], builder=builder)
         assert row.duration_ns == scale + 26
-    assert (folder.planned, folder.alone, len(folder._planner.kept)) == (3, 0, 1)
+    assert (builder.planned, builder.alone, len(builder._planner.kept)) == (3, 0, 1)
 
 
 def test_a_request_stands_for_as_many_as_its_weight_says():
-    several = [told([("work", 5)]) for _ in range(2)]
+    several = [timeline_of([("work", 5)]) for _ in range(2)]
     several.append((timelines.head(weight=4.0, finish_ns=START_NS + 10), several[0][1]))
-    folder, _ = folded(several)
-    assert {key.weight: one.requests for key, one in folder.tallies.items()} == {1.0: 2, 4.0: 1}
+    builder, _ = added(several)
+    assert {key.weight: one.requests for key, one in builder.tallies.items()} == {1.0: 2, 4.0: 1}
 
 
 def test_a_weight_that_is_none_stands_for_the_request_alone():
     for weight in (float("nan"), float("inf"), -1.0, 0.0):
-        head, marks = told([("work", 5)])
+        head, marks = timeline_of([("work", 5)])
         head = timelines.head(weight=weight, finish_ns=head.finish_ns)
-        folder, (row,) = folded([(head, marks)])
+        builder, (row,) = added([(head, marks)])
         assert row.weight == 1.0
-        assert [key.weight for key in folder.tallies] == [1.0]
+        assert [key.weight for key in builder.tallies] == [1.0]
 
 
 def test_a_timeline_of_ten_thousand_queries_is_exact_and_takes_no_longer_than_it_is_long():
     queries = [("query", 10) for _ in range(10_000)]
     hops = [("hop", (1, 1, 1, 1), [("query", 10)], False, None) for _ in range(2_500)]
     for program in (queries, hops, [("scope", "view", queries)]):
-        head, marks = told([*program, ("work", 5)])
+        head, marks = timeline_of([*program, ("work", 5)])
         assert len(marks) > 20_000
         began = process_time_ns()
-        _, (row,) = folded([(head, marks)])
+        _, (row,) = added([(head, marks)])
         assert process_time_ns() - began < 10_000_000_000
         assert sum(row.layers) == row.duration_ns
         check_tiling(attribute(head, marks, WORKER, ()))
@@ -178,7 +178,7 @@ def test_a_spread_is_off_by_no_more_than_its_buckets_and_its_sum_by_nothing():
 
 
 def test_marks_of_a_code_that_is_not_known_leave_a_timeline_without_a_shape():
-    head, marks = told([("work", 5)])
-    folder, _ = folded([(head, [*marks, (63, START_NS + 3, LOOP, 0)])])
-    assert (folder.planned, folder.alone) == (0, 1)
+    head, marks = timeline_of([("work", 5)])
+    builder, _ = added([(head, [*marks, (63, START_NS + 3, LOOP, 0)])])
+    assert (builder.planned, builder.alone) == (0, 1)
     assert t.ROOT == 0
