@@ -85,7 +85,8 @@ def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
     seconds = float(sys.argv[2]) if len(sys.argv) > 2 else SECONDS  # noqa: PLR2004
     for interface, command in SERVERS.items():
-        found = measure(command.format(python=sys.executable), rounds, seconds)
+        started = command.format(python=sys.executable, module=f"demo_site.{interface}")
+        found = measure(started, rounds, seconds)
         plain = np.array(next(iter(found.values()))[0])
         print(f"\n| {interface} | p50 ms | ratio of p50 (95 %) | requests | armed |")
         print("|---|---|---|---|---|")

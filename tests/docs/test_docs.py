@@ -18,7 +18,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
+DOCUMENTS = (
+    *(ROOT / "README.md", ROOT / "CONTRIBUTING.md"),
+    *sorted((ROOT / "docs").rglob("*.md")),
+)
 PROGRAMS = ("tracer", "make", "pip", "python", "pre-commit")
 TRACER = [sys.executable, "-m", "tracer"]
 
@@ -39,7 +42,7 @@ def commands_of(document):
     return found
 
 
-COMMANDS = {path.name: commands_of(path) for path in DOCUMENTS}
+COMMANDS = {str(path.relative_to(ROOT)): commands_of(path) for path in DOCUMENTS}
 EVERY = sorted({command for commands in COMMANDS.values() for command in commands})
 
 
@@ -127,7 +130,7 @@ def test_a_documented_command_works(command, site, tmp_path):
         case ["tracer", *_]:
             run(command, site)
         case ["make", *asked]:
-            words = [shutil.which("make"), "-n", *asked]
+            words = [shutil.which("make"), "-n", *shlex.split(" ".join(asked))]
             subprocess.run(words, cwd=ROOT, check=True, capture_output=True)
         case ["pre-commit", asked]:
             words = [sys.executable, "-m", "pre_commit", asked, "--help"]
