@@ -115,7 +115,7 @@ class Converter:
 
     def convert(self, timelines: Sequence[tuple[int, bytes]]) -> SpanBatch:
         """Return the traces of timelines `(worker, frame)`; raise if one can't be read."""
-        return self._drawer.draw(*self.batch_of(timelines))
+        return self._drawer.build(*self.batch_of(timelines))
 
     def batch_of(self, timelines: Sequence[tuple[int, bytes]]) -> tuple[Batch, dict[int, Worker]]:
         """Return timelines ready to be attributed, and their workers."""

@@ -19,17 +19,17 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from tracer.export import messages
-from tracer.export.limiting import Limits
-from tracer.export.meter import Meter
-from tracer.export.outlets import make_outlets
-from tracer.export.sending import THREAD, Sender, make_exporters
-from tracer.export.spans import Spans
+from tracer.export.metric_exporters import THREAD, MetricExportThread, make_metric_exporters
+from tracer.export.metric_producer import MetricProducer
+from tracer.export.span_exporters import make_span_exporters
+from tracer.export.span_limits import Limits
+from tracer.export.span_pipeline import SpanPipeline
 from tracer.launch.priority import give_way
 from tracer.settings.metrics import read_metrics
 from tracer.settings.otlp import CONSOLE, aim, read_settings
 
 if TYPE_CHECKING:
-    from tracer.export.outlets import Outlet
+    from tracer.export.span_exporters import TraceExporter
     from tracer.settings.metrics import MetricSettings
     from tracer.settings.otlp import Settings
 
@@ -38,7 +38,7 @@ _READ: Final = 1 << 20
 _METRICS_ENDING_S: Final = 3.0
 _LEAVING_S: Final = 20.0
 _NICER: Final = 5  # than the agent, whose rings are full after some seconds
-_OF_METRICS: Final = frozenset({"tracer.export.meter", "tracer.export.sending"})
+_OF_METRICS: Final = frozenset({"tracer.export.metric_producer", "tracer.export.metric_exporters"})
 
 
 class Export:
@@ -47,21 +47,21 @@ class Export:
     def __init__(self, out: int) -> None:
         """Do neither yet; what became of traces is written to descriptor `out`."""
         self._out = out
-        self._spans: Spans | None = None
-        self._meter: Meter | None = None
-        self._sender: Sender | None = None
+        self._spans: SpanPipeline | None = None
+        self._meter: MetricProducer | None = None
+        self._sender: MetricExportThread | None = None
         self.error: str | None = None
         self.metrics_error: str | None = None
         self._complained = False
 
-    def draw(self, settings: Settings, outlets: list[Outlet], *, sheds: bool) -> None:
+    def draw(self, settings: Settings, exporters: list[TraceExporter], *, sheds: bool) -> None:
         """Make spans; `sheds` where metrics are made too."""
-        self._spans = Spans(settings, outlets, self.tell, sheds=sheds)
+        self._spans = SpanPipeline(settings, exporters, self.tell, sheds=sheds)
 
     def measure(self, settings: MetricSettings, exporters: list[Any]) -> None:
         """Make metrics."""
-        self._sender = Sender(exporters, settings.timeout_s, self._metrics_went)
-        self._meter = Meter(settings, self._sender, exemplars=self._spans is not None)
+        self._sender = MetricExportThread(exporters, settings.timeout_s, self._metrics_went)
+        self._meter = MetricProducer(settings, self._sender, exemplars=self._spans is not None)
 
     def run(self) -> None:
         """Read to the end."""
@@ -83,7 +83,7 @@ class Export:
         if self._spans is not None:
             self._spans.close()
         if self._sender is not None:
-            self._sender.close(_METRICS_ENDING_S)
+            self._sender.shutdown(_METRICS_ENDING_S)
         self.tell()
 
     def hurry(self) -> None:
@@ -176,14 +176,14 @@ def main() -> int:
     named = (*(spans.exporters if spans else ()), *(metrics.exporters if metrics else ()))
     aim(os.environ)
     out = _set_apart(printed="console" in named)
-    outlets = make_outlets(spans.exporters, Limits()) if spans is not None else []
-    exporters = make_exporters(metrics.exporters) if metrics is not None else []
-    if not outlets and not exporters:
+    traces = make_span_exporters(spans.exporters, Limits()) if spans is not None else []
+    exporters = make_metric_exporters(metrics.exporters) if metrics is not None else []
+    if not traces and not exporters:
         sys.stderr.write(f"tracer: no exporter of {', '.join(named)} can be used\n")
         return 2
     heard.export = export = Export(out)
-    if spans is not None and outlets:
-        export.draw(spans, outlets, sheds=bool(exporters))
+    if spans is not None and traces:
+        export.draw(spans, traces, sheds=bool(exporters))
     if metrics is not None and exporters:
         export.measure(metrics, exporters)
     threading.Thread(target=_leave_with_the_agent, args=(export,), daemon=True).start()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tracer.analysis.shapes.planner import Planner, attributed
 from tracer.analysis.spans import span_location as where
-from tracer.analysis.spans.columns import Origin
-from tracer.analysis.spans.span_batch import ColumnBuilder
+from tracer.analysis.spans.span_batch import RowBuilder
 from tracer.analysis.spans.span_root import Facts
+from tracer.analysis.spans.span_row import Origin, SpanRow
 from tracer.analysis.spans.span_shape import shape_spans
 from tracer.analysis.spans.spans import trace_of
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
     from tracer.analysis.attribution.worker import Worker
     from tracer.analysis.shapes.batch import Batch, Shapes
-    from tracer.analysis.spans.columns import Columns
     from tracer.analysis.spans.span_levels import Level
     from tracer.analysis.spans.span_shape import SpanShape
     from tracer.analysis.spans.spans import Trace
@@ -29,20 +27,14 @@ _MOST: Final = 500_000
 """So many marks may the shapes have that are kept; the least used go first."""
 
 
-@dataclass(frozen=True, slots=True)
-class SpanBatch:
-    """The spans of many requests: those in `columns` by their places, and those told alone."""
+class SpanBatch(NamedTuple):
+    """The spans of many requests in their order: rows of their shapes, or made one by one."""
 
-    places: list[int]
-    columns: Columns | None
-    alone: dict[int, Trace]
+    requests: list[SpanRow | Trace]
 
     def traces(self) -> list[Trace]:
-        """Return one after the other, in their order."""
-        found = dict(self.alone)
-        if self.columns is not None:
-            found |= {place: self.columns.one(n).trace() for n, place in enumerate(self.places)}
-        return [found[place] for place in sorted(found)]
+        """Return one after the other."""
+        return [one.trace() if isinstance(one, SpanRow) else one for one in self.requests]
 
 
 class SpanBuilder:
@@ -54,7 +46,7 @@ class SpanBuilder:
         self._planner = Planner(functools.partial(shape_spans, level=level), _MOST)
         self._where = where.Whereabouts()
 
-    def draw(self, batch: Batch, workers: Mapping[int, Worker]) -> SpanBatch:
+    def build(self, batch: Batch, workers: Mapping[int, Worker]) -> SpanBatch:
         """Return the spans of a batch's timelines."""
         planner = self._planner
         found = planner.shapes(batch, workers)
@@ -72,19 +64,21 @@ class SpanBuilder:
                 if n not in needs_fallback
             }
             sketch = self._sketch(batch, found, shapes)
-        columns, places = None, list(shapes)
-        if places:
+        rows: dict[int, SpanRow] = {}
+        if shapes:
+            places = list(shapes)
             origins = self._origins(batch, found, places, list(shapes.values()), workers)
-            columns = sketch.columns(planner.busy(batch, workers), planner.book, origins)
-        alone = {
-            place: trace_of(attributed(batch, place, workers), self._level)
-            for place in range(len(batch.heads))
-            if place not in shapes
-        }
-        return SpanBatch(places, columns, alone)
+            made = sketch.rows(planner.busy(batch, workers), planner.book, origins)
+            rows = dict(zip(places, made, strict=True))
+        return SpanBatch(
+            [
+                rows.get(place) or trace_of(attributed(batch, place, workers), self._level)
+                for place in range(len(batch.heads))
+            ]
+        )
 
-    def _sketch(self, batch: Batch, found: Shapes, shapes: dict[int, SpanShape]) -> ColumnBuilder:
-        return ColumnBuilder(batch, found, list(shapes), list(shapes.values()), self._level)
+    def _sketch(self, batch: Batch, found: Shapes, shapes: dict[int, SpanShape]) -> RowBuilder:
+        return RowBuilder(batch, found, list(shapes), list(shapes.values()), self._level)
 
     def _origins(
         self,
@@ -109,10 +103,10 @@ class SpanBuilder:
             origins.append(
                 Origin(
                     _facts(batch.heads[place], worker),
-                    worker.pid,
-                    worker.wall_offset_ns,
                     self._where.of(number, worker, shape),
                     called,
+                    worker.pid,
+                    worker.wall_offset_ns,
                 )
             )
         return origins

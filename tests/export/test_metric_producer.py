@@ -2,18 +2,18 @@ from __future__ import annotations
 
 from tracer.analysis.metrics.instruments import DROPPED, RECORDED
 from tracer.export import messages
-from tracer.export.meter import Meter
+from tracer.export.metric_producer import MetricProducer
 from tracer.model.frames import TIMELINE
 from tracer.settings.metrics import MetricSettings
 
 
-class Sender:
-    """Keeps what it is offered."""
+class Exports:
+    """Keeps what it is to export."""
 
     def __init__(self):
         self.offered = []
 
-    def offer(self, data):
+    def export(self, data):
         self.offered.append(data)
 
     def values(self, instrument):
@@ -27,18 +27,18 @@ class Sender:
 
 
 def test_a_timeline_that_cannot_be_read_is_counted_and_the_next_is_not_held_up():
-    sender = Sender()
-    meter = Meter(MetricSettings(("otlp",)), sender, exemplars=True)
+    exports = Exports()
+    meter = MetricProducer(MetricSettings(("otlp",)), exports, exemplars=True)
     meter.take(messages.Message(TIMELINE, 1, b"nonsense"))
     meter.take(messages.counts(1, {"seen": 7, "dropped": 2}))
     meter.take(messages.counts(0, {"shed": 3}))
     assert 0 < meter.tick() <= 60
     meter.close()
-    assert sender.values(DROPPED) == [1 + 2 + 3]
-    assert sender.values(RECORDED) == []
+    assert exports.values(DROPPED) == [1 + 2 + 3]
+    assert exports.values(RECORDED) == []
 
 
 def test_where_nothing_was_seen_nothing_is_told():
-    sender = Sender()
-    Meter(MetricSettings(("otlp",)), sender, exemplars=True).close()
-    assert sender.offered == []
+    exports = Exports()
+    MetricProducer(MetricSettings(("otlp",)), exports, exemplars=True).close()
+    assert exports.offered == []

@@ -19,13 +19,13 @@ from tracer.analysis.shapes.fold import Folder
 from tracer.analysis.statistics.tally import Tallies
 from tracer.export import messages
 from tracer.export.converting import Converter
-from tracer.export.metrics import make_resource, metrics_data
+from tracer.export.metrics_data import make_resource, metrics_data
 from tracer.model.frames import TIMELINE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tracer.export.sending import Sender
+    from tracer.export.metric_exporters import MetricExportThread
     from tracer.settings.metrics import MetricSettings
 
 _HELD_S: Final = 1.0
@@ -36,18 +36,18 @@ _ROUTES, _SITES, _CULPRITS = 200, 100, 100
 _logger = logging.getLogger(__name__)
 
 
-class Meter:
+class MetricProducer:
     """Adds up what workers recorded; `tick` is to be called when it says."""
 
     def __init__(
         self,
         settings: MetricSettings,
-        sender: Sender,
+        exports: MetricExportThread,
         *,
         exemplars: bool,
     ) -> None:
         """Begin at nothing; `exemplars` where the traces they point to are exported."""
-        self._settings, self._sender = settings, sender
+        self._settings, self._exports = settings, exports
         self._converter = Converter()
         self._exemplars = exemplars and settings.exemplars
         self._bounds = Bounds(Names(_ROUTES), Names(_SITES), Names(_CULPRITS))
@@ -115,5 +115,5 @@ class Meter:
             found[SEEN] = [Series((), seen)]
             found[DROPPED] = [Series((), lost + self.refused)]
             now_ns = time.time_ns()
-            self._sender.offer(metrics_data(found, self._resource, self._start_ns, now_ns))
+            self._exports.export(metrics_data(found, self._resource, self._start_ns, now_ns))
         self._answers.forget_examples()

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from tests.support.live import wait_for
 from tracer.export import messages
-from tracer.export.batching import Item
-from tracer.export.spans import Spans
+from tracer.export.span_pipeline import SpanPipeline
+from tracer.export.trace_part import TracePart
 from tracer.model import frames
 from tracer.model.timeline import DONE, LAST, ROOT, STEP, Timeline
 from tracer.settings.otlp import Settings
@@ -11,24 +11,24 @@ from tracer.settings.otlp import Settings
 WORKER, BAD = 1, 3
 
 
-class Outlet:
-    """Keeps the sequences of what it packs and sends; can't pack one of them."""
+class Exporter:
+    """Keeps the sequences of what it encodes and exports; can't encode one of them."""
 
     def __init__(self):
         self.sent = []
 
-    def pack(self, drawing, most):
+    def encode(self, batch, most):
         assert most == Settings(()).batch
-        numbers = [trace.trace_id for trace in drawing.traces()]
+        numbers = [trace.trace_id for trace in batch.traces()]
         if BAD in numbers:
             raise ValueError("no room for a number")
-        return [[Item(1, (number,), last=True)] for number in numbers]
+        return [[TracePart(7, 1, number)] for number in numbers]
 
-    def send(self, parcels):
-        self.sent += [one.parcels[0] for one in parcels]
+    def export(self, parts):
+        self.sent += [one.content for one in parts]
         return True
 
-    def close(self):
+    def shutdown(self):
         """Nothing is open."""
 
 
@@ -39,9 +39,9 @@ def frame_of(number):
     return frames.closed(timeline, 1_700, (number, number, None))
 
 
-def test_a_trace_that_cannot_be_packed_costs_only_itself():
-    outlet, told = Outlet(), []
-    spans = Spans(Settings(()), [outlet], lambda: told.append(1), sheds=False)
+def test_a_trace_that_cannot_be_encoded_costs_only_itself():
+    exporter, told = Exporter(), []
+    spans = SpanPipeline(Settings(()), [exporter], lambda: told.append(1), sheds=False)
     spans.take(messages.description(WORKER, {"pid": 7}))
     spans.take(messages.names(WORKER, ["wsgi"]))
     for number in range(1, 6):
@@ -50,6 +50,6 @@ def test_a_trace_that_cannot_be_packed_costs_only_itself():
     assert wait_for(lambda: spans.refused == 2)
     spans.take(messages.Message(frames.TIMELINE, WORKER, frame_of(6)))
     spans.close()
-    assert sorted(outlet.sent) == [1, 2, 4, 5, 6]
+    assert sorted(exporter.sent) == [1, 2, 4, 5, 6]
     assert (spans.tally()["exported_traces"], spans.tally()["failed_traces"]) == (5, 2)
     assert told

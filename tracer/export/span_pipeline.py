@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from tracer.export.batching import Batcher, Item
+from tracer.export.batch_processor import BatchProcessor, QueuedPart
 from tracer.export.converting import Converter
 from tracer.model.frames import TIMELINE
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tracer.export.messages import Message
-    from tracer.export.outlets import Outlet
+    from tracer.export.span_exporters import TraceExporter
     from tracer.settings.otlp import Settings
 
 _TOGETHER: Final = 256
@@ -24,23 +24,23 @@ _MOST: Final = 8 << 20
 """Bytes of timelines that wait."""
 
 
-class Spans:
+class SpanPipeline:
     """Takes messages in their order, makes traces of timelines and has them sent."""
 
     def __init__(
         self,
         settings: Settings,
-        outlets: list[Outlet],
-        told: Callable[[], None],
+        exporters: list[TraceExporter],
+        on_change: Callable[[], None],
         *,
         sheds: bool,
     ) -> None:
-        """Begin with no worker known; `told` is called when something became of traces.
+        """Begin with no worker known; `on_change` is called when something became of traces.
 
         `sheds`: somebody else needs the messages too, who can't wait for a backend.
         """
         self._sheds = sheds
-        self._settings, self._outlets, self._told = settings, outlets, told
+        self._settings, self._exporters, self._on_change = settings, exporters, on_change
         self._converter = Converter(settings.detail)
         self._changed = threading.Condition()
         self._messages: deque[Message] = deque()
@@ -48,12 +48,12 @@ class Spans:
         self._ending = False
         self.refused = 0
         """How many timelines could not be read."""
-        self._batcher = Batcher(
-            outlets,
+        self._processor = BatchProcessor(
+            exporters,
             delay_s=settings.delay_s,
             queue=settings.queue,
             batch=settings.batch,
-            told=told,
+            on_change=on_change,
         )
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -74,7 +74,7 @@ class Spans:
 
     def hurry(self) -> None:
         """The agent has ended: what is left is sent, if that is soon."""
-        self._batcher.hurry(self._ending_s)
+        self._processor.set_deadline(self._ending_s)
 
     def close(self) -> None:
         """Convert and send what is left, if that is soon."""
@@ -83,11 +83,11 @@ class Spans:
             self._ending = True
             self._changed.notify_all()
         self._thread.join()
-        self._batcher.close(self._ending_s)
+        self._processor.shutdown(self._ending_s)
 
     def tally(self) -> dict[str, int]:
         """Return how many traces and spans became what."""
-        tally = self._batcher.tally.document()
+        tally = self._processor.counts.document()
         tally["failed_traces"] += self.refused
         return {**tally, "shed_traces": self._shed}
 
@@ -123,30 +123,30 @@ class Spans:
 
     def _convert(self, timelines: list[tuple[int, bytes]]) -> None:
         try:
-            traces = self._packed(timelines)
+            traces = self._encoded(timelines)
         except Exception:  # noqa: BLE001 - one of them is to blame, the others are fine
-            traces = [trace for one in timelines for trace in self._packed_alone(one)]
+            traces = [trace for one in timelines for trace in self._encoded_alone(one)]
         for trace in traces:
-            self._batcher.put(trace)
+            self._processor.enqueue(trace)
 
-    def _packed_alone(self, timeline: tuple[int, bytes]) -> list[list[Item]]:
+    def _encoded_alone(self, timeline: tuple[int, bytes]) -> list[list[QueuedPart]]:
         try:
-            return self._packed([timeline])
+            return self._encoded([timeline])
         except Exception:  # noqa: BLE001 - whatever is wrong with it
             self.refused += 1
-            self._told()
+            self._on_change()
             return []
 
-    def _packed(self, timelines: list[tuple[int, bytes]]) -> list[list[Item]]:
-        drawing = self._converter.convert(timelines)
-        outlets = [outlet.pack(drawing, self._settings.batch) for outlet in self._outlets]
+    def _encoded(self, timelines: list[tuple[int, bytes]]) -> list[list[QueuedPart]]:
+        batch = self._converter.convert(timelines)
+        encoded = [one.encode(batch, self._settings.batch) for one in self._exporters]
         traces = []
-        for by_outlet in zip(*outlets, strict=True):
-            pieces = list(zip(*by_outlet, strict=True))
+        for by_exporter in zip(*encoded, strict=True):
+            several = list(zip(*by_exporter, strict=True))
             traces.append(
                 [
-                    Item(parcels[0].size, parcels, number == len(pieces))
-                    for number, parcels in enumerate(pieces, 1)
+                    QueuedPart(parts[0].size, parts, number == len(several))
+                    for number, parts in enumerate(several, 1)
                 ]
             )
         return traces
