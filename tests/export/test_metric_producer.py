@@ -3,7 +3,6 @@ from __future__ import annotations
 from tracer.analysis.metrics.instruments import DROPPED, RECORDED
 from tracer.export import messages
 from tracer.export.metric_producer import MetricProducer
-from tracer.model.frames import TIMELINE
 from tracer.settings.metrics import MetricSettings
 
 
@@ -11,13 +10,13 @@ class Exports:
     """Keeps what it is to export."""
 
     def __init__(self):
-        self.offered = []
+        self.exported = []
 
     def export(self, data):
-        self.offered.append(data)
+        self.exported.append(data)
 
     def values(self, instrument):
-        (resource,) = self.offered[-1].resource_metrics
+        (resource,) = self.exported[-1].resource_metrics
         return [
             point.value
             for metric in resource.scope_metrics[0].metrics
@@ -26,19 +25,21 @@ class Exports:
         ]
 
 
-def test_a_timeline_that_cannot_be_read_is_counted_and_the_next_is_not_held_up():
+def test_what_is_in_no_figure_is_counted_as_dropped():
     exports = Exports()
-    meter = MetricProducer(MetricSettings(("otlp",)), exports, exemplars=True)
-    meter.take(messages.Message(TIMELINE, 1, b"nonsense"))
-    meter.take(messages.counts(1, {"seen": 7, "dropped": 2}))
-    meter.take(messages.counts(0, {"shed": 3}))
-    assert 0 < meter.tick() <= 60
-    meter.close()
+    metrics = MetricProducer(MetricSettings(("otlp",)), exports, exemplars=True)
+    metrics.refused += 1
+    metrics.count(messages.counts(1, {"seen": 7, "dropped": 2}))
+    metrics.count(messages.counts(0, {"shed": 3}))
+    metrics.export_due()
+    assert not exports.exported
+    assert 0 < metrics.due_in_s <= 60
+    metrics.export()
     assert exports.values(DROPPED) == [1 + 2 + 3]
     assert exports.values(RECORDED) == []
 
 
 def test_where_nothing_was_seen_nothing_is_told():
     exports = Exports()
-    MetricProducer(MetricSettings(("otlp",)), exports, exemplars=True).close()
-    assert exports.offered == []
+    MetricProducer(MetricSettings(("otlp",)), exports, exemplars=True).export()
+    assert exports.exported == []

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import threading
+
 from tests.support.live import wait_for
-from tracer.export import messages
+from tracer.export import messages, span_pipeline
+from tracer.export.frame_decoder import FrameDecoder
 from tracer.export.span_pipeline import SpanPipeline
 from tracer.export.trace_part import TracePart
 from tracer.model import frames
@@ -15,10 +18,13 @@ class Exporter:
     """Keeps the sequences of what it encodes and exports; can't encode one of them."""
 
     def __init__(self):
-        self.sent = []
+        self.sent, self.encoding, self.gate = [], False, threading.Event()
+        self.gate.set()
 
     def encode(self, batch, most):
-        assert most == Settings(()).batch
+        self.encoding = True
+        assert most
+        self.gate.wait(10)
         numbers = [trace.trace_id for trace in batch.traces()]
         if BAD in numbers:
             raise ValueError("no room for a number")
@@ -39,17 +45,38 @@ def frame_of(number):
     return frames.closed(timeline, 1_700, (number, number, None))
 
 
+def decoded(numbers):
+    decoder = FrameDecoder()
+    decoder.learn(messages.description(WORKER, {"pid": 7}))
+    decoder.learn(messages.names(WORKER, ["wsgi"]))
+    return decoder.decode([(WORKER, frame_of(number)) for number in numbers])
+
+
 def test_a_trace_that_cannot_be_encoded_costs_only_itself():
-    exporter, told = Exporter(), []
-    spans = SpanPipeline(Settings(()), [exporter], lambda: told.append(1), sheds=False)
-    spans.take(messages.description(WORKER, {"pid": 7}))
-    spans.take(messages.names(WORKER, ["wsgi"]))
-    for number in range(1, 6):
-        spans.take(messages.Message(frames.TIMELINE, WORKER, frame_of(number)))
-    spans.take(messages.Message(frames.TIMELINE, WORKER, b"nonsense"))
-    assert wait_for(lambda: spans.refused == 2)
-    spans.take(messages.Message(frames.TIMELINE, WORKER, frame_of(6)))
-    spans.close()
+    exporter, changes = Exporter(), []
+    spans = SpanPipeline(Settings(()), [exporter], lambda: changes.append(1))
+    spans.take(decoded(range(1, 6)), sheds=False)
+    assert wait_for(lambda: spans.refused == 1)
+    spans.take(decoded([6]), sheds=False)
+    spans.refuse()
+    spans.shutdown()
     assert sorted(exporter.sent) == [1, 2, 4, 5, 6]
-    assert (spans.tally()["exported_traces"], spans.tally()["failed_traces"]) == (5, 2)
-    assert told
+    assert (spans.counts()["exported_traces"], spans.counts()["failed_traces"]) == (5, 2)
+    assert changes
+
+
+def test_what_nobody_can_wait_for_is_shed_whole_and_counted_once(monkeypatch):
+    monkeypatch.setattr(span_pipeline, "_MOST", 0)
+    exporter = Exporter()
+    exporter.gate.clear()
+    spans = SpanPipeline(Settings((), batch=1, queue=1), [exporter], lambda: None)
+    for number in range(1, 9, 4):
+        spans.take(decoded(range(10 * number, 10 * number + 4)), sheds=True)
+        assert wait_for(lambda: exporter.encoding)
+    spans.take(decoded([90]), sheds=True)
+    exporter.gate.set()
+    spans.shutdown()
+    counts = spans.counts()
+    assert counts["shed_traces"] > 0
+    assert counts["exported_traces"] + counts["shed_traces"] == 9
+    assert len(exporter.sent) == counts["exported_traces"]

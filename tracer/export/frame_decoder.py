@@ -1,28 +1,25 @@
-"""Frames to traces: what the exporting process knows of workers, and what it makes of it."""
+"""Frames to batches that can be attributed, with what is known of their workers."""
 
 from __future__ import annotations
 
 import json
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
 from tracer.analysis.attribution.worker import Worker
 from tracer.analysis.shapes.batch import Batch
 from tracer.analysis.shapes.occupancy import near
-from tracer.analysis.spans.span_builder import SpanBuilder
-from tracer.analysis.spans.span_levels import DEFAULT, Level
 from tracer.export import messages
 from tracer.model import frames
 from tracer.model.marks import BUSY_INTS, MARK_INTS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from tracer.analysis.spans.span_builder import SpanBatch
     from tracer.model.frames import Head
 
     Ints = NDArray[np.int64]
@@ -34,7 +31,7 @@ _MOST: Final = 200_000
 _NOBODY: Final = np.zeros((0, BUSY_INTS), np.int64)
 
 
-class Known:
+class WorkerState:
     """A worker, as its own words describe it, and who had its threads recently."""
 
     def __init__(self) -> None:
@@ -91,40 +88,44 @@ class Known:
             self._entries -= len(self._log.popleft())
 
 
-class Converter:
-    """Makes traces of timelines at a level of detail."""
+class DecodedBatch(NamedTuple):
+    """Timelines ready to be attributed, their workers, and of how many bytes they were."""
 
-    def __init__(self, detail: Level = DEFAULT) -> None:
+    timelines: Batch
+    workers: dict[int, Worker]
+    size: int
+
+    def alone(self) -> Iterator[DecodedBatch]:
+        """Give each timeline by itself."""
+        for place in range(len(self.timelines.heads)):
+            yield self._replace(timelines=self.timelines.one(place))
+
+
+class FrameDecoder:
+    """Knows workers by what they say of themselves, and decodes their timelines."""
+
+    def __init__(self) -> None:
         """Know no worker yet."""
-        self._drawer = SpanBuilder(detail)
-        self.workers: dict[int, Known] = {}
-
-    def known(self, number: int) -> Known:
-        """Return a worker by its number."""
-        return self.workers.setdefault(number, Known())
+        self._states: dict[int, WorkerState] = {}
 
     def learn(self, message: messages.Message) -> None:
-        """Take what a worker tells beside its timelines."""
-        known = self.known(message.worker)
+        """Take what a worker says beside its timelines."""
+        state = self._state(message.worker)
         if message.kind == frames.OCCUPANCY:
-            known.occupy(message.content)
+            state.occupy(message.content)
         elif message.kind == messages.DESCRIPTION:
-            known.describe(json.loads(message.content))
+            state.describe(json.loads(message.content))
         elif message.kind == messages.NAMES:
-            known.name(json.loads(message.content))
+            state.name(json.loads(message.content))
 
-    def convert(self, timelines: Sequence[tuple[int, bytes]]) -> SpanBatch:
-        """Return the traces of timelines `(worker, frame)`; raise if one can't be read."""
-        return self._drawer.build(*self.batch_of(timelines))
-
-    def batch_of(self, timelines: Sequence[tuple[int, bytes]]) -> tuple[Batch, dict[int, Worker]]:
-        """Return timelines ready to be attributed, and their workers."""
+    def decode(self, timelines: Sequence[tuple[int, bytes]]) -> DecodedBatch:
+        """Return timelines `(worker, frame)` decoded; raise if one can't be read."""
         parts = [frames.split(frame) for _, frame in timelines]
         heads = [frames.decode_head(head) for head, _ in parts]
         numbers = [number for number, _ in timelines]
         marks = np.frombuffer(b"".join(packed for _, packed in parts), "<i8")
         sizes = [len(packed) // (8 * MARK_INTS) for _, packed in parts]
-        workers = {number: self.known(number).worker for number in numbers}
+        workers = {number: self._state(number).worker for number in numbers}
         batch = Batch(
             heads,
             numbers,
@@ -132,9 +133,12 @@ class Converter:
             np.cumsum([0, *sizes]).astype(np.int64),
             {number: self._busy(number, heads, numbers) for number in workers},
         )
-        return batch, workers
+        return DecodedBatch(batch, workers, sum(len(frame) for _, frame in timelines))
+
+    def _state(self, number: int) -> WorkerState:
+        return self._states.setdefault(number, WorkerState())
 
     def _busy(self, number: int, heads: list[Head], numbers: list[int]) -> Ints:
         mine = [head for head, whose in zip(heads, numbers, strict=True) if whose == number]
         start = min(head.start_ns for head in mine)
-        return self.known(number).busy(start, max(head.finish_ns for head in mine))
+        return self._state(number).busy(start, max(head.finish_ns for head in mine))
