@@ -1,8 +1,7 @@
 """The exporting process alone, on one core: real ASGI timelines in, OTLP requests out.
 
 It is fed through its pipe as quickly as it reads, and sends to a receiver on the other core
-that discards. Each level of detail is measured by itself, and so is the encoding by
-`ReadableSpan`, which any other exporter takes.
+that discards. Each level of detail is measured by itself.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
@@ -15,11 +17,17 @@ from tests.support.timelines import LOOP, START_NS
 from tracer.analysis.attribution.request import Thread
 from tracer.analysis.spans.span_builder import SpanBatch, SpanBuilder
 from tracer.analysis.spans.span_levels import LEVELS
+from tracer.analysis.spans.span_row import SpanRow
 from tracer.analysis.spans.spans import trace_of
-from tracer.export.limiting import Limits
-from tracer.export.outlets import Encoded, ReadableOutlet, WireOutlet, open_seam
-from tracer.export.readable import readable
-from tracer.export.wire import Wire
+from tracer.export.readable_spans import readable_spans
+from tracer.export.span_encoder import SpanEncoder
+from tracer.export.span_exporters import (
+    Encoded,
+    OtlpHttpExporter,
+    ReadableSpanExporter,
+    takes_encoded,
+)
+from tracer.export.span_limits import Limits
 from tracer.model.frames import Busy
 from tracer.model.nametable import CodeLocation
 
@@ -37,83 +45,106 @@ REQUESTS = [
 ]
 
 
-def both_ways(traces, limits=NO_LIMITS):
+def both_ways(batch, limits=NO_LIMITS, encoder=None):
     """The messages of the two encodings."""
-    wire = Wire(limits)
-    packed = [piece for trace in traces for piece in wire.pack(trace, 10_000)]
-    ours = ExportTraceServiceRequest.FromString(wire.request(packed))
-    spans = [span for trace in traces for span in readable(trace, limits)]
+    encoder = encoder or SpanEncoder(limits)
+    parts = [part for trace in encoder.encode(batch, 10_000) for part in trace]
+    ours = ExportTraceServiceRequest.FromString(encoder.request(parts))
+    spans = [span for trace in batch.traces() for span in readable_spans(trace, limits)]
     return ours, encode_spans(spans)
 
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_both_encodings_say_the_same(level):
-    ours, theirs = both_ways([trace_of(one, level) for one in REQUESTS])
+    ours, theirs = both_ways(SpanBatch([trace_of(one, level) for one in REQUESTS]))
     assert len(spans_of(ours)) > 40
     assert ours == theirs
     said = {attribute.key for span in spans_of(ours) for attribute in span.attributes}
     assert {"thread.id", "thread.name", "code.file.path", "url.scheme", "server.port"} <= said
 
 
-@pytest.mark.parametrize("level", LEVELS)
-def test_a_shape_s_message_filled_in_again_and_again_says_the_same(level):
+def of_one_shape(level):
+    """Requests of one shape that others waited beside, and that didn't come alone."""
     program = [("scope", "view", [("hop", (9, 9, 9, 90), [("query", 5)], True, None)])]
     busy = [Busy(START_NS + at, START_NS + at + 3, LOOP, 0, 3) for at in range(11, 200, 9)]
     several = [timeline_of(program, [("work", 3)], number, number) for number in (1, 2, 3)]
-    drawing = SpanBuilder(level).build(batch_of(several, busy), {1: WORKER})
-    assert not drawing.alone
-    wire = Wire(NO_LIMITS)
-    for _ in "twice":
-        packed = [piece for (piece,) in wire.pack_all(drawing, 10_000)]
-        ours = ExportTraceServiceRequest.FromString(wire.request(packed))
-        spans = [span for one in drawing.traces() for span in readable(one, NO_LIMITS)]
-        assert ours == encode_spans(spans)
-    drawn = [drawing.columns.one(number) for number in range(3)]
-    assert any(one.extras for one in drawn) or level == "layers"
-    assert any(one.lost for one in drawn) or level == "all"
+    batch = SpanBuilder(level).build(batch_of(several, busy), {1: WORKER})
+    assert all(isinstance(one, SpanRow) for one in batch.requests)
+    return batch
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_prepared_message_used_again_and_again_says_the_same(level):
+    batch, encoder = of_one_shape(level), SpanEncoder(NO_LIMITS)
+    for _ in range(70):
+        ours, theirs = both_ways(batch, encoder=encoder)
+        assert ours == theirs
+    assert any(one.extras for one in batch.requests) or level == "layers"
+    assert any(one.lost for one in batch.requests) or level == "all"
     said = {attribute.key for span in spans_of(ours) for attribute in span.attributes}
     assert {"thread.id", "thread.name", "code.file.path", "server.port"} <= said
+
+
+def test_a_prepared_message_does_not_grow_with_its_use():
+    batch, encoder = of_one_shape("handoffs"), SpanEncoder(NO_LIMITS)
+
+    def grown(times):
+        before = resident_bytes()
+        for _ in range(times):
+            encoder.encode(batch, 10_000)
+        return resident_bytes() - before
+
+    grown(500)
+    assert grown(5_000) < 2 << 20
+
+
+def resident_bytes():
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_spans_say_how_many_requests_they_stand_for_where_that_is_known():
     for one, state in zip(
         REQUESTS, ("ot=th:0", "ot=th:0", "ot=th:0", "", "ot=th:8", ""), strict=True
     ):
-        ours, _ = both_ways([trace_of(one)])
+        ours, _ = both_ways(SpanBatch([trace_of(one)]))
         assert {span.trace_state for span in spans_of(ours)} == {state}
 
 
-def test_both_encodings_keep_to_the_limits():
+@pytest.mark.parametrize("level", LEVELS)
+def test_both_encodings_keep_to_the_limits(level):
     limits = Limits(SpanLimits(max_span_attributes=6, max_span_attribute_length=7, max_events=2))
-    ours, theirs = both_ways([trace_of(one, "handoffs") for one in REQUESTS], limits)
-    assert ours == theirs
-    for span in spans_of(ours):
-        assert len(span.attributes) <= 6
-        assert len(span.events) <= 2
-        assert all(len(one.value.string_value) <= 7 for one in span.attributes)
+    alone = SpanBatch([trace_of(one, level) for one in REQUESTS])
+    for batch in (alone, of_one_shape(level)):
+        ours, theirs = both_ways(batch, limits)
+        assert ours == theirs
+        for span in spans_of(ours):
+            assert len(span.attributes) <= 6
+            assert len(span.events) <= 2
+            assert all(len(one.value.string_value) <= 7 for one in span.attributes)
 
 
-def test_a_trace_longer_than_a_batch_is_sent_in_pieces_that_are_whole_together():
+def test_a_trace_longer_than_a_batch_is_sent_in_parts_that_are_whole_together():
     trace = trace_of(REQUESTS[0], "all")
-    wire = Wire(NO_LIMITS)
-    pieces = wire.pack(trace, 10)
-    assert max(piece.size for piece in pieces) == 10
+    encoder = SpanEncoder(NO_LIMITS)
+    (parts,) = encoder.encode(SpanBatch([trace]), 10)
+    assert max(part.size for part in parts) == 10
     found = [
         span.span_id
-        for piece in pieces
-        for span in spans_of(ExportTraceServiceRequest.FromString(wire.request([piece])))
+        for part in parts
+        for span in spans_of(ExportTraceServiceRequest.FromString(encoder.request([part])))
     ]
     assert found == [one.span_id.to_bytes(8, "big") for one in trace.spans]
 
 
 def test_the_exporter_passes_bytes_as_they_are_and_spans_as_ever():
-    assert open_seam(OTLPSpanExporter)
+    assert takes_encoded(OTLPSpanExporter)
     trace = trace_of(REQUESTS[1], "handoffs")
     with Backend() as backend:
-        exporter = OTLPSpanExporter(endpoint=f"{backend.url}/v1/traces", headers={"who": "us"})
-        for outlet in (WireOutlet(exporter, NO_LIMITS), ReadableOutlet(exporter, NO_LIMITS)):
-            (parcels,) = outlet.pack(SpanBatch([], None, {0: trace}), 1000)
-            assert outlet.send(parcels)
+        sdk = OTLPSpanExporter(endpoint=f"{backend.url}/v1/traces", headers={"who": "us"})
+        for exporter in (OtlpHttpExporter(sdk, NO_LIMITS), ReadableSpanExporter(sdk, NO_LIMITS)):
+            (parts,) = exporter.encode(SpanBatch([trace]), 1000)
+            assert exporter.export(parts)
         quick, slow = backend.requests()
         assert quick == slow
         assert [one["who"] for one in backend.heads] == ["us", "us"]
@@ -127,7 +158,7 @@ class Changed(OTLPSpanExporter):
 
 
 def test_an_exporter_that_is_not_as_expected_is_used_as_it_is_meant_to_be():
-    assert not open_seam(Changed)
+    assert not takes_encoded(Changed)
 
 
 def test_a_failed_request_is_an_error_and_a_handled_exception_none():

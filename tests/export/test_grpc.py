@@ -42,8 +42,14 @@ from tests.support.live import (
 from tracer.analysis.metrics.instruments import SEEN
 from tracer.analysis.spans.span_builder import SpanBatch
 from tracer.analysis.spans.spans import trace_of
-from tracer.export.limiting import Limits
-from tracer.export.outlets import HTTP, ReadableOutlet, WireOutlet, make_outlets, open_seam
+from tracer.export.span_exporters import (
+    HTTP,
+    OtlpHttpExporter,
+    ReadableSpanExporter,
+    make_span_exporters,
+    takes_encoded,
+)
+from tracer.export.span_limits import Limits
 from tracer.recording.file import read_meta
 
 EACH = 6
@@ -86,15 +92,15 @@ class Backend:
 
 def test_the_same_trace_arrives_as_by_http(tmp_path):
     trace = trace_of(asgi_request(client=False), "all")
-    assert open_seam(ByHttp)
+    assert takes_encoded(ByHttp)
     with Jaeger(tmp_path) as jaeger:
         arrived = []
-        by_http = WireOutlet(ByHttp(endpoint=f"{jaeger.endpoint}/v1/traces"), LIMITS)
-        by_grpc = ReadableOutlet(ByGrpc(endpoint=jaeger.grpc_endpoint), LIMITS)
-        for outlet in (by_http, by_grpc):
-            (parcels,) = outlet.pack(SpanBatch([], None, {0: trace}), 1000)
-            assert outlet.send(parcels)
-            outlet.close()
+        by_http = OtlpHttpExporter(ByHttp(endpoint=f"{jaeger.endpoint}/v1/traces"), LIMITS)
+        by_grpc = ReadableSpanExporter(ByGrpc(endpoint=jaeger.grpc_endpoint), LIMITS)
+        for exporter in (by_http, by_grpc):
+            (parts,) = exporter.encode(SpanBatch([trace]), 1000)
+            assert exporter.export(parts)
+            exporter.shutdown()
             found = jaeger.trace(f"{trace.trace_id:032x}")
             arrived.append(sorted(found, key=lambda one: one.span_id))
             jaeger.stop()
@@ -104,10 +110,10 @@ def test_the_same_trace_arrives_as_by_http(tmp_path):
 
 
 def test_grpc_s_exporter_is_used_as_it_is_meant_to_be():
-    (quick, plain) = make_outlets([HTTP, "otlp_proto_grpc"], LIMITS)
-    assert (type(quick), type(plain)) == (WireOutlet, ReadableOutlet)
-    quick.close()
-    plain.close()
+    (quick, plain) = make_span_exporters([HTTP, "otlp_proto_grpc"], LIMITS)
+    assert (type(quick), type(plain)) == (OtlpHttpExporter, ReadableSpanExporter)
+    quick.shutdown()
+    plain.shutdown()
 
 
 @pytest.fixture(scope="module")

@@ -47,7 +47,7 @@ class Channel:
         self._described: dict[int, Any] = {}
         self._named: dict[int, list[str]] = {}
         self._counted: dict[int, Mapping[str, int]] = {}
-        self._draws = read_settings(environ)[0] is not None
+        self._exports_spans = read_settings(environ)[0] is not None
         self._metrics: dict[str, Any] | None = None
         self._numbers: dict[str, int] = {}
         self._process: subprocess.Popen[bytes] | None = None
@@ -98,7 +98,9 @@ class Channel:
                 name: self._before[name] + self._now[name] for name in _TALLIES
             }
             found |= {"metrics": self._metrics} if self._metrics is not None else {}
-            queued = sum(one.kind == TIMELINE for one in self._waiting) if self._draws else 0
+            queued = (
+                sum(one.kind == TIMELINE for one in self._waiting) if self._exports_spans else 0
+            )
             under_way = self._sent - sum(found[name] for name in _SETTLED)
             found["shed_traces"] += self._shed
             waiting = queued + max(under_way, 0)
@@ -152,10 +154,10 @@ class Channel:
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
     def _settle(self) -> None:
-        """What a process that has ended didn't tell of is lost."""
-        told = sum(self._now[name] for name in _SETTLED)
+        """What a process that has ended didn't report is lost."""
+        reported = sum(self._now[name] for name in _SETTLED)
         before = sum(self._before[name] for name in _SETTLED)
-        self._now["failed_traces"] += max(self._sent - before - told, 0)
+        self._now["failed_traces"] += max(self._sent - before - reported, 0)
         for name, count in self._now.items():
             self._before[name] += count
         self._now = dict.fromkeys(_TALLIES, 0)
@@ -188,8 +190,8 @@ class Channel:
             again = [messages.description(n, one) for n, one in self._described.items()]
             again += [messages.names(n, list(texts)) for n, texts in self._named.items()]
             again += [messages.counts(n, one) for n, one in self._counted.items()]
-            # These are told anew: what waits of them would be told twice.
-            kept = [one for one in self._waiting if one.kind not in _TOLD_ANEW]
+            # These are sent again: what waits of them would be sent twice.
+            kept = [one for one in self._waiting if one.kind not in _SENT_AGAIN]
             self._waiting = deque([*again, *kept])
             self._bytes = sum(len(one.content) for one in self._waiting)
         while True:
@@ -197,7 +199,7 @@ class Channel:
             if not taken:
                 return
             content = memoryview(b"".join(one.packed() for one in taken))
-            self._sent += sum(one.kind == TIMELINE for one in taken) if self._draws else 0
+            self._sent += sum(one.kind == TIMELINE for one in taken) if self._exports_spans else 0
             while content:
                 content = content[os.write(to, content) :]
 
@@ -218,11 +220,11 @@ class Channel:
             return
         for line in process.stdout:
             with contextlib.suppress(ValueError):
-                told = json.loads(line)
+                report = json.loads(line)
                 with self._changed:
-                    self._now = {name: int(told.get(name, 0)) for name in _TALLIES}
-                    self._error, self._metrics = told["error"], told.get("metrics")
+                    self._now = {name: int(report.get(name, 0)) for name in _TALLIES}
+                    self._error, self._metrics = report["error"], report.get("metrics")
 
 
-_TOLD_ANEW: Final = frozenset({messages.DESCRIPTION, messages.NAMES, messages.COUNTS})
+_SENT_AGAIN: Final = frozenset({messages.DESCRIPTION, messages.NAMES, messages.COUNTS})
 _AGENT: Final = 0

@@ -1,4 +1,4 @@
-"""What an agent tells its exporting process, one message after the other through a pipe."""
+"""What an agent sends its exporting process, one message after the other through a pipe."""
 
 from __future__ import annotations
 

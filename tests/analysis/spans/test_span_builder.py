@@ -16,7 +16,8 @@ from tracer.analysis.attribution.attribute import attribute
 from tracer.analysis.shapes.batch import Batch
 from tracer.analysis.shapes.tally_builder import TallyBuilder
 from tracer.analysis.spans.span_builder import SpanBuilder, spans_planner
-from tracer.analysis.spans.spans import trace_of
+from tracer.analysis.spans.span_row import SpanRow
+from tracer.analysis.spans.spans import Trace, trace_of
 from tracer.analysis.statistics.tally import Tallies
 from tracer.model import timeline as t
 from tracer.model.frames import Busy
@@ -61,16 +62,16 @@ def batch_of(several, busy):
 
 
 def compare(several, busy, level):
-    """Assert that a batch gives what each timeline gives alone; return the drawing."""
-    drawer = SpanBuilder(level)
-    drawing = drawer.build(batch_of(several, busy), {NUMBER: WORKER})
-    found = drawing.traces()
+    """Assert that a batch gives what each timeline gives alone; return what was built."""
+    builder = SpanBuilder(level)
+    built = builder.build(batch_of(several, busy), {NUMBER: WORKER})
+    found = built.traces()
     assert len(found) == len(several)
     for trace, (head, marks) in zip(found, several, strict=True):
         wanted = trace_of(attribute(head, marks, WORKER, busy), level)
         assert (trace.trace_id, trace.pid) == (wanted.trace_id, wanted.pid)
         assert exactly(trace) == exactly(wanted)
-    return drawing
+    return built
 
 
 def possible(busy, several):
@@ -154,8 +155,8 @@ def test_who_had_the_loop_lies_in_what_waited_for_it(level):
     busy = [
         Busy(at, at + 7, timelines.LOOP, 9, 3) for at in range(timelines.START_NS + 2, last, 25)
     ]
-    drawing = compare([(head, marks)], busy, level)
-    assert drawing.places == [0]
+    (one,) = compare([(head, marks)], busy, level).requests
+    assert isinstance(one, SpanRow)
 
 
 def test_spans_say_where_their_code_stands_and_which_thread_began_them():
@@ -193,13 +194,14 @@ def test_one_thread_of_the_kernel_under_two_numbers_is_drawn_alone():
         (code, at, thread, OS_THREAD + timelines.LOOP if code == t.RUN_ON else value)
         for code, at, thread, value in marks
     ]
-    assert list(compare([(head, marks)], (), "handoffs").alone) == [0]
+    (one,) = compare([(head, marks)], (), "handoffs").requests
+    assert isinstance(one, Trace)
 
 
 def test_a_shape_is_planned_once_and_drawn_for_all():
     program = [("scope", "view", [("hop", (1, 2, 3, 4), [("work", 5)], False, None)])]
-    drawing = compare([timeline_of(program, [], n, n) for n in range(1, 30)], (), "handoffs")
-    assert len(drawing.places) == 29
+    built = compare([timeline_of(program, [], n, n) for n in range(1, 30)], (), "handoffs")
+    assert len({one.shape for one in built.requests}) == 1
 
 
 def test_of_many_that_had_the_loop_the_longest_are_told_and_the_sum_is_that_of_all():

@@ -37,6 +37,17 @@ class Batch:
     bounds: Ints
     busy: Mapping[int, Ints]
 
+    def one(self, place: int) -> Batch:
+        """Return one of its timelines by itself."""
+        low, high = self.bounds[place], self.bounds[place + 1]
+        return Batch(
+            [self.heads[place]],
+            [self.workers[place]],
+            self.marks[low:high],
+            np.array([0, high - low], np.int64),
+            {self.workers[place]: self.busy[self.workers[place]]},
+        )
+
 
 class Pause(NamedTuple):
     """A garbage collection: whose (its place in the batch), and when since its start."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from tracer.analysis.shapes.columns import begins, joined, sums
-from tracer.analysis.spans.columns import SECTIONS, CollapsedTime, Columns, Origin, Others
+from tracer.analysis.spans.branch import Branch
+from tracer.analysis.spans.span_row import HOP_CELLS, Extra, SpanRow
 from tracer.analysis.spans.span_selection import longest_of_each
+from tracer.model.layers import LAYERS, Owner
 from tracer.model.span_ids import mask
 
 if TYPE_CHECKING:
@@ -20,15 +23,17 @@ if TYPE_CHECKING:
     from tracer.analysis.shapes.planned_batch import PlannedBatch
     from tracer.analysis.shapes.preemptions import Preemptions
     from tracer.analysis.spans.span_levels import Level
+    from tracer.analysis.spans.span_row import Origin
     from tracer.analysis.spans.span_shape import SpanShape
 
     Ints = NDArray[np.int64]
 
 _AFTER: Final = "tracer.after_response"
 _OVERLAPPED: Final = "tracer.overlapped"
+_SECTIONS: Final = ("", "after", "beside")
 
 
-class ColumnBuilder:
+class RowBuilder:
     """Planned requests on their way to spans."""
 
     def __init__(self, planned: PlannedBatch[SpanShape], level: Level) -> None:
@@ -36,41 +41,35 @@ class ColumnBuilder:
         self._planned, self._level = planned, level
         self._shapes = planned.made
 
-    def columns(self, origins: list[Origin]) -> Columns:
-        """Return the requests' figures."""
+    def rows(self, origins: list[Origin]) -> list[SpanRow]:
+        """Return each request's instants and durations."""
         planned = self._planned
         zero = planned.starts + np.array([one.offset_ns for one in origins], np.int64)
-        begin, end = self._joined("begins"), self._joined("ends")
-        events = self._joined("events")
-        figures, figures_from = self._figures()
-        handoffs = planned.handoffs
-        others, others_from, lost, lost_from = self._others(begin.bounds, zero)
+        handoffs, layers = planned.handoffs, planned.layers
+        cells = np.column_stack((handoffs.phases, handoffs.event_loop_ns))
+        extras, lost = self._others(zero)
         edges = planned.shapes.thread_base
-        idents, idents_from = _picked(
-            planned.shapes.threads, edges[planned.at], edges[planned.at + 1]
-        )
-        return Columns(
+        idents = _picked(planned.shapes.threads, edges[planned.at], edges[planned.at + 1])
+        columns = (
             self._shapes,
             origins,
             planned.heads,
-            planned.instants(begin) + zero[begin.of],
-            planned.instants(end) + zero[end.of],
-            begin.bounds,
-            planned.instants(events) + zero[events.of],
-            events.bounds,
-            figures,
-            figures_from,
-            np.column_stack((handoffs.phases, handoffs.event_loop_ns)),
-            planned.handoffs_from,
-            idents,
-            idents_from,
-            planned.layers,
-            planned.after,
-            others,
-            others_from,
+            *(self._unix(name, zero) for name in ("begins", "ends", "events")),
+            _split(*self._figures()),
+            _split(cells.reshape(-1), planned.handoffs_from * HOP_CELLS),
+            layers.tolist(),
+            [LAYERS[place] for place in np.argmax(layers, axis=1).tolist()],
+            planned.after.tolist(),
+            _split(*idents),
+            extras,
             lost,
-            lost_from,
         )
+        return [SpanRow(*values) for values in zip(*columns, strict=True)]
+
+    def _unix(self, name: str, zero: Ints) -> list[list[int]]:
+        """Return the instants of each request's places of a kind, in unix time."""
+        places = self._joined(name)
+        return _split(self._planned.instants(places) + zero[places.of], places.bounds)
 
     def _joined(self, name: str) -> Joined:
         return joined([getattr(one, name) for one in self._shapes])
@@ -108,36 +107,30 @@ class ColumnBuilder:
         first = edges.values + gathers.bounds[edges.of]
         return np.add.reduceat(every, first), edges.bounds
 
-    def _others(self, spans_from: Ints, zero: Ints) -> tuple[Others, Ints, CollapsedTime, Ints]:
-        """Return spans of who had the loop, and how long those had it who get none."""
+    def _others(self, zero: Ints) -> tuple[list[list[Extra]], list[dict[int, int]]]:
+        """Return spans of who had the loop, and how long those had it who get none, by span."""
         preempted, names = self._preempted, self._planned.names
-        length = preempted.length
+        spans_from = begins([len(one.begins) for one in self._shapes])
         holders, sections = self._holders()
         before = begins([len(one.holder) for one in self._shapes])
-        holder = holders[before[preempted.request] + preempted.place]
-        span = spans_from[preempted.request] + holder
-        lost = sums(span, length, int(spans_from[-1]))
-        shown = longest_of_each(preempted.request, length, self._level)
-        lost -= sums(span[shown], length[shown], len(lost))
+        span = spans_from[preempted.request] + holders[before[preempted.request] + preempted.place]
+        shown = longest_of_each(preempted.request, preempted.length, self._level)
+        lost = sums(span, preempted.length, int(spans_from[-1]))
+        lost -= sums(span[shown], preempted.length[shown], len(lost))
         of, who = preempted.request[shown], preempted.who[shown]
-        found = Others(
-            of,
-            holder[shown],
-            sections[span[shown]],
+        extras: list[list[Extra]] = [[] for _ in self._shapes]
+        for request, *values in zip(
+            of.tolist(),
+            (span[shown] - spans_from[of]).tolist(),
+            [Branch("loose", Owner("event_loop", names.text(one)), 0, 0) for one in who.tolist()],
+            [_SECTIONS[section] for section in sections[span[shown]].tolist()],
             _masks(of, who, names),
-            preempted.low[shown] + zero[of],
-            preempted.high[shown] + zero[of],
-            [names.text(one) for one in who.tolist()],
-        )
-        some = np.flatnonzero(lost)
-        whose = np.searchsorted(spans_from, some, "right") - 1
-        each = np.arange(len(self._shapes) + 1)
-        return (
-            found,
-            np.searchsorted(of, each),
-            CollapsedTime(whose, some - spans_from[whose], lost[some]),
-            np.searchsorted(whose, each),
-        )
+            (preempted.low[shown] + zero[of]).tolist(),
+            (preempted.high[shown] + zero[of]).tolist(),
+            strict=True,
+        ):
+            extras[request].append(Extra(*values))
+        return extras, _by_span(lost, spans_from)
 
     def _holders(self) -> tuple[Ints, Ints]:
         """Return whose each segment is, and the section of each span."""
@@ -149,16 +142,28 @@ class ColumnBuilder:
         )
 
 
+def _by_span(lost: Ints, spans_from: Ints) -> list[dict[int, int]]:
+    """Return each request's spans that lost time, and how much."""
+    found: list[dict[int, int]] = [{} for _ in spans_from[1:]]
+    some = np.flatnonzero(lost)
+    whose = np.searchsorted(spans_from, some, "right") - 1
+    for request, span, ns in zip(
+        whose.tolist(), (some - spans_from[whose]).tolist(), lost[some].tolist(), strict=True
+    ):
+        found[request][span] = ns
+    return found
+
+
 def _sections(shape: SpanShape) -> Ints:
     said = ((), *(one.attributes for one in shape.spans))
-    return np.array([SECTIONS.index(_section(dict(one))) for one in said], np.int64)
+    return np.array([_SECTIONS.index(_section(dict(one))) for one in said], np.int64)
 
 
 def _section(said: dict[str, Any]) -> str:
     return "after" if _AFTER in said else "beside" if _OVERLAPPED in said else ""
 
 
-def _masks(of: Ints, who: Ints, names: InternTable) -> NDArray[np.uint64]:
+def _masks(of: Ints, who: Ints, names: InternTable) -> list[int]:
     """Return the masks of spans of who had the loop: by name, and which of that name it is."""
     order = np.lexsort((np.arange(len(of)), who, of))
     same = np.zeros(len(of), bool)
@@ -167,13 +172,10 @@ def _masks(of: Ints, who: Ints, names: InternTable) -> NDArray[np.uint64]:
     first = np.maximum.accumulate(np.where(same, 0, place))
     again = np.empty(len(of), np.int64)
     again[order] = place - first
-    return np.array(
-        [
-            mask("loose", "event_loop", names.text(blocker), "", number)
-            for blocker, number in zip(who.tolist(), again.tolist(), strict=True)
-        ],
-        np.uint64,
-    )
+    return [
+        mask("loose", "event_loop", names.text(blocker), "", number)
+        for blocker, number in zip(who.tolist(), again.tolist(), strict=True)
+    ]
 
 
 def _picked(values: Ints, low: Ints, high: Ints) -> tuple[Ints, Ints]:
@@ -182,3 +184,9 @@ def _picked(values: Ints, low: Ints, high: Ints) -> tuple[Ints, Ints]:
     bounds = begins(counts)
     place = np.arange(int(bounds[-1])) + np.repeat(low - bounds[:-1], counts)
     return values[place], bounds
+
+
+def _split(values: Ints, bounds: Ints) -> list[Any]:
+    """Return each request's part of an array."""
+    several = values.tolist()
+    return [several[low:high] for low, high in pairwise(bounds.tolist())]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tracer.analysis.shapes.planner import Planner, attributed
-from tracer.analysis.spans.columns import Origin
-from tracer.analysis.spans.span_batch import ColumnBuilder
+from tracer.analysis.spans.span_batch import RowBuilder
 from tracer.analysis.spans.span_location import LocationCache, kernel_threads
 from tracer.analysis.spans.span_root import Facts
+from tracer.analysis.spans.span_row import Origin, SpanRow
 from tracer.analysis.spans.span_shape import span_shape
 from tracer.analysis.spans.spans import trace_of
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from tracer.analysis.attribution.worker import Worker
     from tracer.analysis.shapes.batch import Batch
     from tracer.analysis.shapes.planned_batch import PlannedBatch
-    from tracer.analysis.spans.columns import Columns
     from tracer.analysis.spans.span_levels import Level
     from tracer.analysis.spans.span_shape import SpanShape
     from tracer.analysis.spans.spans import Trace
@@ -29,20 +27,14 @@ _MOST: Final = 500_000
 """So many marks may the shapes have that are kept; the least used go first."""
 
 
-@dataclass(frozen=True, slots=True)
-class SpanBatch:
-    """The spans of many requests: those in `columns` by their places, and those made alone."""
+class SpanBatch(NamedTuple):
+    """The spans of many requests in their order: rows of their shapes, or made one by one."""
 
-    places: list[int]
-    columns: Columns | None
-    alone: dict[int, Trace]
+    requests: list[SpanRow | Trace]
 
     def traces(self) -> list[Trace]:
-        """Return one after the other, in their order."""
-        found = dict(self.alone)
-        if self.columns is not None:
-            found |= {place: self.columns.one(n).trace() for n, place in enumerate(self.places)}
-        return [found[place] for place in sorted(found)]
+        """Return one after the other."""
+        return [one.trace() if isinstance(one, SpanRow) else one for one in self.requests]
 
 
 def spans_planner(level: Level) -> Planner[SpanShape]:
@@ -67,14 +59,17 @@ class SpanBuilder:
         """Return the spans of a batch that somebody else may read, too."""
         if self._level == "all":  # a garbage collection has a span then
             planned = planned.without({one.request for one in planned.collections[0]})
-        columns = None
+        rows: dict[int, SpanRow] = {}
         if planned.places:
-            columns = ColumnBuilder(planned, self._level).columns(self._origins(planned))
-        alone = {
-            place: trace_of(attributed(planned.batch, place, planned.workers), self._level)
-            for place in planned.alone
-        }
-        return SpanBatch(planned.places, columns, alone)
+            made = RowBuilder(planned, self._level).rows(self._origins(planned))
+            rows = dict(zip(planned.places, made, strict=True))
+        batch, workers = planned.batch, planned.workers
+        return SpanBatch(
+            [
+                rows.get(place) or trace_of(attributed(batch, place, workers), self._level)
+                for place in range(len(batch.heads))
+            ]
+        )
 
     def _origins(self, planned: PlannedBatch[SpanShape]) -> list[Origin]:
         """Return what is known of requests that isn't in their marks."""
@@ -92,10 +87,10 @@ class SpanBuilder:
             origins.append(
                 Origin(
                     _facts(head, worker),
-                    worker.pid,
-                    worker.wall_offset_ns,
                     self._locations.of(number, worker, shape),
                     called,
+                    worker.pid,
+                    worker.wall_offset_ns,
                 )
             )
         return origins

@@ -1,4 +1,4 @@
-"""Frames to traces: what the exporting process knows of workers, and what it makes of it."""
+"""Frames to batches that can be attributed, with what is known of their workers."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ import numpy as np
 from tracer.analysis.attribution.worker import Worker
 from tracer.analysis.shapes.batch import Batch
 from tracer.analysis.shapes.occupancy import near
-from tracer.analysis.spans.span_builder import SpanBuilder
-from tracer.analysis.spans.span_levels import DEFAULT, Level
 from tracer.export import messages
 from tracer.model import frames
 from tracer.model.marks import BUSY_INTS, MARK_INTS
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from tracer.analysis.spans.span_builder import SpanBatch
     from tracer.model.frames import Head
 
     Ints = NDArray[np.int64]
@@ -34,7 +31,7 @@ _MOST: Final = 200_000
 _NOBODY: Final = np.zeros((0, BUSY_INTS), np.int64)
 
 
-class KnownWorker:
+class WorkerState:
     """A worker, and who had its threads recently."""
 
     def __init__(self) -> None:
@@ -73,40 +70,31 @@ class KnownWorker:
             self._entries -= len(self._log.popleft())
 
 
-class Converter:
-    """Makes traces of timelines at a level of detail."""
+class FrameDecoder:
+    """Knows workers by what they say of themselves, and decodes their timelines."""
 
-    def __init__(self, detail: Level = DEFAULT) -> None:
+    def __init__(self) -> None:
         """Know no worker yet."""
-        self._drawer = SpanBuilder(detail)
-        self.workers: dict[int, KnownWorker] = {}
-
-    def known(self, number: int) -> KnownWorker:
-        """Return a worker by its number."""
-        return self.workers.setdefault(number, KnownWorker())
+        self._states: dict[int, WorkerState] = {}
 
     def learn(self, message: messages.Message) -> None:
-        """Take what a worker tells beside its timelines."""
-        known = self.known(message.worker)
+        """Take what a worker says beside its timelines."""
+        state = self._state(message.worker)
         if message.kind == frames.OCCUPANCY:
-            known.occupy(message.content)
+            state.occupy(message.content)
         elif message.kind == messages.DESCRIPTION:
-            known.worker = known.worker.described(json.loads(message.content))
+            state.worker = state.worker.described(json.loads(message.content))
         elif message.kind == messages.NAMES:
-            known.worker = known.worker.named(json.loads(message.content))
+            state.worker = state.worker.named(json.loads(message.content))
 
-    def convert(self, timelines: Sequence[tuple[int, bytes]]) -> SpanBatch:
-        """Return the traces of timelines `(worker, frame)`; raise if one can't be read."""
-        return self._drawer.build(*self.batch_of(timelines))
-
-    def batch_of(self, timelines: Sequence[tuple[int, bytes]]) -> tuple[Batch, dict[int, Worker]]:
-        """Return timelines ready to be attributed, and their workers."""
+    def decode(self, timelines: Sequence[tuple[int, bytes]]) -> tuple[Batch, dict[int, Worker]]:
+        """Return timelines `(worker, frame)` and their workers; raise if one can't be read."""
         parts = [frames.split(frame) for _, frame in timelines]
         heads = [frames.decode_head(head) for head, _ in parts]
         numbers = [number for number, _ in timelines]
         marks = np.frombuffer(b"".join(packed for _, packed in parts), "<i8")
         sizes = [len(packed) // (8 * MARK_INTS) for _, packed in parts]
-        workers = {number: self.known(number).worker for number in numbers}
+        workers = {number: self._state(number).worker for number in numbers}
         batch = Batch(
             heads,
             numbers,
@@ -116,7 +104,10 @@ class Converter:
         )
         return batch, workers
 
+    def _state(self, number: int) -> WorkerState:
+        return self._states.setdefault(number, WorkerState())
+
     def _busy(self, number: int, heads: list[Head], numbers: list[int]) -> Ints:
         mine = [head for head, whose in zip(heads, numbers, strict=True) if whose == number]
         start = min(head.start_ns for head in mine)
-        return self.known(number).busy(start, max(head.finish_ns for head in mine))
+        return self._state(number).busy(start, max(head.finish_ns for head in mine))

@@ -1,4 +1,4 @@
-"""Batches as OpenTelemetry's batch processor makes them, of traces that are packed already.
+"""Batches as OpenTelemetry's batch processor makes them, of traces that are encoded already.
 
 https://opentelemetry.io/docs/specs/otel/trace/sdk/#batching-processor
 """
@@ -8,27 +8,28 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from tracer.export.outlets import Outlet
+    from tracer.export.span_exporters import TraceExporter
+    from tracer.export.trace_part import TracePart
 
 
 _AWAY_S: Final = 3.0
 
 
-class Item(NamedTuple):
-    """A piece of a trace, packed for each outlet; with its last one the trace is whole."""
+class QueuedPart(NamedTuple):
+    """A part of a trace, encoded for each exporter; with its last one the trace is whole."""
 
     size: int
-    parcels: tuple[Any, ...]
+    by_exporter: tuple[TracePart, ...]
     last: bool
 
 
-class Tally:
-    """Numbers of traces and spans; a trace is exported when all its pieces are."""
+class ExportCounts:
+    """Counts traces and spans; a trace is exported when all its pieces are."""
 
     def __init__(self) -> None:
         """Begin at nothing."""
@@ -40,7 +41,7 @@ class Tally:
         return dict(vars(self))
 
 
-class Batcher:
+class BatchProcessor:
     """Holds at most `queue` spans, and sends them from a thread of its own.
 
     A batch is sent when there are enough spans for one, or `delay_s` after its first.
@@ -48,46 +49,46 @@ class Batcher:
 
     def __init__(
         self,
-        outlets: Sequence[Outlet],
+        exporters: Sequence[TraceExporter],
         *,
         delay_s: float,
         queue: int,
         batch: int,
-        told: Callable[[], None],
+        on_change: Callable[[], None],
     ) -> None:
-        """Send through each of `outlets`; `told` is called after each batch."""
-        self.tally = Tally()
-        self._outlets, self._told = outlets, told
+        """Export through each of `exporters`; `on_change` is called after each batch."""
+        self.counts = ExportCounts()
+        self._exporters, self._on_change = exporters, on_change
         self._delay_s, self._most, self._batch = delay_s, queue, batch
         self._changed = threading.Condition()
-        self._items: deque[Item] = deque()
+        self._queue: deque[QueuedPart] = deque()
         self._spans = self._sending = 0
         self._since = 0.0
-        self._torn = self._ending = False
+        self._incomplete = self._ending = False
         self._began = self._until = 0.0
         self.reached: bool | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def put(self, items: Sequence[Item]) -> None:
+    def enqueue(self, parts: Sequence[QueuedPart]) -> None:
         """Take a trace whole, when there is room for it; once we end it isn't waited for long."""
-        count = sum(one.size for one in items)
+        count = sum(one.size for one in parts)
         with self._changed:
             while self._spans and self._spans + count > self._most:
                 left = self._left()
                 if left is not None and left <= 0:
-                    self._lose(items)
+                    self._lose(parts)
                     return
                 self._changed.wait(left)
-            first = not self._items
+            first = not self._queue
             if first:
                 self._since = time.monotonic()
-            self._items.extend(items)
+            self._queue.extend(parts)
             self._spans += count
             if first or self._spans >= self._batch:
                 self._changed.notify_all()
 
-    def hurry(self, timeout_s: float) -> None:
+    def set_deadline(self, timeout_s: float) -> None:
         """Nobody waits for more than this from now on; for less, if the backend was away last."""
         with self._changed:
             if not self._until:
@@ -95,21 +96,21 @@ class Batcher:
                 self._until = self._began + timeout_s
             self._changed.notify_all()
 
-    def close(self, timeout_s: float) -> None:
+    def shutdown(self, timeout_s: float) -> None:
         """Send what is left."""
-        self.hurry(timeout_s)
+        self.set_deadline(timeout_s)
         with self._changed:
             self._ending = True
             self._changed.notify_all()
             while (self._spans or self._sending) and (self._left() or 0) > 0:
                 self._changed.wait(self._left())
-        for outlet in self._outlets:
-            outlet.close()
+        for one in self._exporters:
+            one.shutdown()
         self._thread.join(1.0)
         with self._changed:
-            self._lose(self._items)
-            self._items.clear()
-        self._told()
+            self._lose(self._queue)
+            self._queue.clear()
+        self._on_change()
 
     def _left(self) -> float | None:
         """Return for how long anybody may still wait, None for ever."""
@@ -120,8 +121,8 @@ class Batcher:
         )
         return until - time.monotonic()
 
-    def _lose(self, items: Iterable[Item]) -> None:
-        for one in items:
+    def _lose(self, parts: Iterable[QueuedPart]) -> None:
+        for one in parts:
             self._count(one, arrived=False)
 
     def _run(self) -> None:
@@ -136,17 +137,17 @@ class Batcher:
                     self._count(one, arrived=arrived)
                 self._sending = 0
                 self._changed.notify_all()
-            self._told()
+            self._on_change()
 
-    def _next(self) -> list[Item]:
+    def _next(self) -> list[QueuedPart]:
         with self._changed:
             while not self._is_due():
-                waiting = self._since + self._delay_s - time.monotonic() if self._items else None
+                waiting = self._since + self._delay_s - time.monotonic() if self._queue else None
                 self._changed.wait(waiting)
-            batch: list[Item] = []
+            batch: list[QueuedPart] = []
             count = 0
-            while self._items and (not batch or count + self._items[0].size <= self._batch):
-                batch.append(self._items.popleft())
+            while self._queue and (not batch or count + self._queue[0].size <= self._batch):
+                batch.append(self._queue.popleft())
                 count += batch[-1].size
             self._spans -= count
             self._sending = count
@@ -157,28 +158,28 @@ class Batcher:
     def _is_due(self) -> bool:
         if self._ending:
             return True
-        if not self._items:
+        if not self._queue:
             return False
         return self._spans >= self._batch or time.monotonic() >= self._since + self._delay_s
 
-    def _send(self, batch: Sequence[Item]) -> bool:
+    def _send(self, batch: Sequence[QueuedPart]) -> bool:
         arrived = True
-        for place, outlet in enumerate(self._outlets):
+        for place, exporter in enumerate(self._exporters):
             try:
-                arrived &= outlet.send([one.parcels[place] for one in batch])
+                arrived &= exporter.export([one.by_exporter[place] for one in batch])
             except Exception:  # noqa: BLE001 - an exporter's failure is a lost batch, no more
                 arrived = False
         return arrived
 
-    def _count(self, one: Item, *, arrived: bool) -> None:
-        self._torn |= not arrived
+    def _count(self, one: QueuedPart, *, arrived: bool) -> None:
+        self._incomplete |= not arrived
         if arrived:
-            self.tally.exported_spans += one.size
+            self.counts.exported_spans += one.size
         else:
-            self.tally.failed_spans += one.size
+            self.counts.failed_spans += one.size
         if one.last:
-            if self._torn:
-                self.tally.failed_traces += 1
+            if self._incomplete:
+                self.counts.failed_traces += 1
             else:
-                self.tally.exported_traces += 1
-            self._torn = False
+                self.counts.exported_traces += 1
+            self._incomplete = False

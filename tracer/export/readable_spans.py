@@ -11,12 +11,12 @@ from tracer.export.resources import resource_of, scope
 
 if TYPE_CHECKING:
     from tracer.analysis.spans.spans import Span, Trace
-    from tracer.export.limiting import Limits
+    from tracer.export.span_limits import Limits
 
 SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 
 
-def readable(trace: Trace, limits: Limits) -> list[ReadableSpan]:
+def readable_spans(trace: Trace, limits: Limits) -> list[ReadableSpan]:
     """Return the spans of a trace, the root first."""
     return [_span(trace, limits.apply(one)) for one in trace.spans]
 

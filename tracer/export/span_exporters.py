@@ -1,4 +1,4 @@
-"""Where spans leave: the SDK's exporters, each by the quickest way that it takes them."""
+"""Exporters of traces: OTLP by http/protobuf as we encode it, any other by `ReadableSpan`s."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from opentelemetry.sdk.trace.export import SpanExportResult
 
-from tracer.export.readable import readable
+from tracer.export.readable_spans import readable_spans
+from tracer.export.trace_part import TracePart
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tracer.analysis.spans.span_builder import SpanBatch
-    from tracer.export.limiting import Limits
+    from tracer.export.span_limits import Limits
 
 HTTP: Final = "otlp_proto_http"
 _GROUP: Final = "opentelemetry_traces_exporter"
@@ -26,61 +27,41 @@ _NOWHERE: Final = "http://127.0.0.1:9/v1/traces"
 _logger = logging.getLogger(__name__)
 
 
-class Parcel(Protocol):
-    """A part of a trace, ready to be sent."""
+class TraceExporter(Protocol):
+    """Encodes traces and exports them; `export` says whether they arrived."""
 
-    @property
-    def size(self) -> int:
-        """How many spans there are."""
+    def encode(self, batch: SpanBatch, most: int) -> Sequence[Sequence[TracePart]]:
+        """Return each trace in parts of at most so many spans."""
 
+    def export(self, parts: Sequence[TracePart]) -> bool:
+        """Export a batch; this may take as long as the SDK's exporter retries."""
 
-class Outlet(Protocol):
-    """Packs traces and sends them; `send` says whether they arrived."""
-
-    def pack(self, drawing: SpanBatch, most: int) -> Sequence[Sequence[Parcel]]:
-        """Return each trace in parcels of at most so many spans."""
-
-    def send(self, parcels: Sequence[Any]) -> bool:
-        """Send; this may take as long as the exporter retries."""
-
-    def close(self) -> None:
+    def shutdown(self) -> None:
         """Stop retrying and let go."""
 
 
-class Spans:
-    """A part of a trace as the SDK's spans."""
-
-    def __init__(self, spans: list[Any]) -> None:
-        """Hold the spans."""
-        self.spans = spans
-
-    @property
-    def size(self) -> int:
-        """How many there are."""
-        return len(self.spans)
-
-
-class ReadableOutlet:
+class ReadableSpanExporter:
     """Any exporter of the SDK's or of others, as it is meant to be used."""
 
     def __init__(self, exporter: Any, limits: Limits) -> None:
-        """Send through `exporter`."""
+        """Export through `exporter`."""
         self._exporter, self._limits = exporter, limits
 
-    def pack(self, drawing: SpanBatch, most: int) -> list[list[Spans]]:
-        """Return each trace in parcels of at most so many spans."""
-        several = [readable(trace, self._limits) for trace in drawing.traces()]
-        return [
-            [Spans(spans[first : first + most]) for first in range(0, len(spans), most)]
-            for spans in several
-        ]
+    def encode(self, batch: SpanBatch, most: int) -> list[list[TracePart]]:
+        """Return each trace in parts of at most so many spans."""
+        found = []
+        for trace in batch.traces():
+            spans = readable_spans(trace, self._limits)
+            several = [spans[first : first + most] for first in range(0, len(spans), most)]
+            found.append([TracePart(trace.pid, len(one), one) for one in several])
+        return found
 
-    def send(self, parcels: Sequence[Spans]) -> bool:
-        """Send one batch."""
-        spans = [one for parcel in parcels for one in parcel.spans]
+    def export(self, parts: Sequence[TracePart]) -> bool:
+        """Export one batch."""
+        spans = [one for part in parts for one in part.content]
         return self._exporter.export(spans) is SpanExportResult.SUCCESS
 
-    def close(self) -> None:
+    def shutdown(self) -> None:
         """Stop retrying and let go."""
         self._exporter.shutdown()
 
@@ -103,52 +84,52 @@ class Encoded:
     SerializeToString = SerializePartialToString
 
 
-class WireOutlet:
-    """OTLP by http/protobuf: the exporter's own retries, TLS, headers and compression."""
+class OtlpHttpExporter:
+    """OTLP by http/protobuf: the SDK's exporter has the retries, TLS, headers and compression."""
 
     def __init__(self, exporter: Any, limits: Limits) -> None:
-        """Send through the SDK's exporter, which passes bytes as `is_open` found out."""
-        from tracer.export.wire import Wire
+        """Export through the SDK's exporter, of a class that `takes_encoded`."""
+        from tracer.export.span_encoder import SpanEncoder
 
-        self._exporter, self._wire = exporter, Wire(limits)
+        self._exporter, self._encoder = exporter, SpanEncoder(limits)
 
-    def pack(self, drawing: SpanBatch, most: int) -> Sequence[Sequence[Parcel]]:
-        """Return each trace in parcels of at most so many spans."""
-        return self._wire.pack_all(drawing, most)
+    def encode(self, batch: SpanBatch, most: int) -> list[list[TracePart]]:
+        """Return each trace in parts of at most so many spans."""
+        return self._encoder.encode(batch, most)
 
-    def send(self, parcels: Sequence[Any]) -> bool:
-        """Send one batch."""
-        content = self._wire.request(parcels)
-        spans: Any = Encoded(content, sum(one.size for one in parcels))
+    def export(self, parts: Sequence[TracePart]) -> bool:
+        """Export one batch."""
+        content = self._encoder.request(parts)
+        spans: Any = Encoded(content, sum(one.size for one in parts))
         return self._exporter.export(spans) is SpanExportResult.SUCCESS
 
-    def close(self) -> None:
+    def shutdown(self) -> None:
         """Stop retrying and let go."""
         self._exporter.shutdown()
 
 
-def make_outlets(names: Sequence[str], limits: Limits) -> list[Outlet]:
-    """Return an outlet for each exporter by its entry point; one that isn't there is said."""
-    found: list[Outlet] = []
+def make_span_exporters(names: Sequence[str], limits: Limits) -> list[TraceExporter]:
+    """Return an exporter for each entry point's name; one that isn't there is said."""
+    found: list[TraceExporter] = []
     for name in names:
         try:
-            found.append(_outlet(name, limits))
+            found.append(_exporter(name, limits))
         except Exception as error:  # noqa: BLE001 - whatever it is, the others work
             _logger.warning("no exporter %s (%s)", name, error)
     return found
 
 
-def _outlet(name: str, limits: Limits) -> Outlet:
+def _exporter(name: str, limits: Limits) -> TraceExporter:
     entries = tuple(entry_points(group=_GROUP, name=name))
     if not entries:
         raise LookupError("not installed")
     kind = entries[0].load()
-    if name == HTTP and open_seam(kind):
-        return WireOutlet(kind(), limits)
-    return ReadableOutlet(kind(), limits)
+    if name == HTTP and takes_encoded(kind):
+        return OtlpHttpExporter(kind(), limits)
+    return ReadableSpanExporter(kind(), limits)
 
 
-def open_seam(kind: Any) -> bool:
+def takes_encoded(kind: Any) -> bool:
     """Have an OTLP exporter take `Encoded` for spans; say whether it then sends their bytes.
 
     Its module's `encode_spans` is what turns spans into a message. It is wrapped, and

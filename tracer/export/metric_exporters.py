@@ -1,4 +1,4 @@
-"""Metrics on their way out: the SDK's exporters, handed our figures as the SDK's data."""
+"""Exporters of metrics: the SDK's, handed our figures as the SDK's data."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MILLIS: Final = 1_000
 _logger = logging.getLogger(__name__)
 
 
-def make_exporters(names: Sequence[str]) -> list[Any]:
+def make_metric_exporters(names: Sequence[str]) -> list[Any]:
     """Return an exporter for each name of an entry point that can be used."""
     found = []
     for name in names:
@@ -37,7 +37,7 @@ def make_exporters(names: Sequence[str]) -> list[Any]:
     return found
 
 
-class Sender:
+class MetricExportThread:
     """Exports from a thread of its own, one after the other.
 
     All figures are cumulative, so a backend that is away or slow loses none: what can't be
@@ -45,30 +45,30 @@ class Sender:
     """
 
     def __init__(
-        self, exporters: Sequence[Any], timeout_s: float, told: Callable[[], None]
+        self, exporters: Sequence[Any], timeout_s: float, on_change: Callable[[], None]
     ) -> None:
-        """Send through each of `exporters`; `told` is called after each export."""
+        """Export through each of `exporters`; `on_change` is called after each time."""
         self.exports = self.failed = 0
-        self._exporters, self._timeout_s, self._told = exporters, timeout_s, told
+        self._exporters, self._timeout_s, self._on_change = exporters, timeout_s, on_change
         self._changed = threading.Condition()
         self._next: MetricsData | None = None
-        self._sending = self._ending = self._away = False
+        self._exporting = self._ending = self._away = False
         self._thread = threading.Thread(target=self._run, name=THREAD, daemon=True)
         self._thread.start()
 
-    def offer(self, data: MetricsData) -> None:
-        """Have figures sent; those that wait still are told by these as well."""
+    def export(self, data: MetricsData) -> None:
+        """Have figures exported, in place of those that still wait: they are cumulative."""
         with self._changed:
             self._next = data
             self._changed.notify_all()
 
-    def close(self, timeout_s: float) -> None:
+    def shutdown(self, timeout_s: float) -> None:
         """Wait for what is on its way; a backend that was away last isn't waited for as long."""
         deadline = time.monotonic() + (min(timeout_s, _AWAY_S) if self._away else timeout_s)
         with self._changed:
             self._ending = True
             self._changed.notify_all()
-            while (self._next is not None or self._sending) and time.monotonic() < deadline:
+            while (self._next is not None or self._exporting) and time.monotonic() < deadline:
                 self._changed.wait(max(deadline - time.monotonic(), 0))
         for one in self._exporters:
             try:
@@ -85,17 +85,17 @@ class Sender:
                 data, self._next = self._next, None
                 if data is None:
                     return
-                self._sending = True
-            sent = [self._send(one, data) for one in self._exporters]
+                self._exporting = True
+            sent = [self._export(one, data) for one in self._exporters]
             arrived = all(sent)
             with self._changed:
-                self._sending, self._away = False, not arrived
+                self._exporting, self._away = False, not arrived
                 self.exports += arrived
                 self.failed += not arrived
                 self._changed.notify_all()
-            self._told()
+            self._on_change()
 
-    def _send(self, exporter: Any, data: MetricsData) -> bool:
+    def _export(self, exporter: Any, data: MetricsData) -> bool:
         try:
             result = exporter.export(data, timeout_millis=self._timeout_s * _MILLIS)
         except Exception as error:  # noqa: BLE001 - an exporter's failure is a lost export, no more

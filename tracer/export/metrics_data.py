@@ -1,4 +1,4 @@
-"""Our series as the SDK's metric data: cumulative, histograms exponential."""
+"""Our series as the SDK's `MetricsData`: cumulative, histograms exponential."""
 
 from __future__ import annotations
 
