@@ -3,7 +3,7 @@ from __future__ import annotations
 import threading
 import time
 
-from tests.support.live import wait_for
+from tests.support.server import wait_for
 from tracer.export import batching
 from tracer.export.batching import Batcher, Item
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from tests.support.live import wait_for
+from tests.support.server import wait_for
 from tracer.export import messages
 from tracer.export.batching import Item
 from tracer.export.spans import Spans
