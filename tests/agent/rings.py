@@ -7,7 +7,7 @@ import signal
 import sqlite3
 import textwrap
 
-from tests.support.live import agents_of, guardians_of, wait_for
+from tests.support.server import agents_of, guardians_of, wait_for
 from tracer.model import frames
 from tracer.model.timeline import DONE, LAST, ROOT, STEP, Timeline
 from tracer.recording.evidence import timelines

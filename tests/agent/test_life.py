@@ -24,7 +24,7 @@ from tests.agent.rings import (
     send,
     writer_in,
 )
-from tests.support.live import ROOT, agents_of, environment, guardians_of, processes_of, wait_for
+from tests.support.server import ROOT, agents_of, environment, guardians_of, processes_of, wait_for
 from tracer.agent.session import AgentError, open_session
 from tracer.launch.spawn import RING_DIRECTORY, AgentSpawner
 from tracer.recording.recording import Recording

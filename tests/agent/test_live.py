@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tests.support.live import SERVERS, Server, environment, wait_for
+from tests.support.server import SERVERS, Server, environment, wait_for
 from tracer.agent import live
 from tracer.model.layers import LAYERS
 from tracer.recording.file import read_meta

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.live import (
+from tests.support.server import (
     ROOT,
     agents_of,
     environment,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.backends.build import BACKENDS, BuildError, build, go
-from tests.support.live import HOST, free_port, wait_for
+from tests.support.server import HOST, free_port, wait_for
 
 _CONFIG = """
 service:

@@ -11,7 +11,7 @@ import urllib.parse
 import urllib.request
 
 from tests.backends.jaeger import program
-from tests.support.live import HOST, free_port, wait_for
+from tests.support.server import HOST, free_port, wait_for
 
 
 class Prometheus:

@@ -7,7 +7,7 @@ import re
 import socket
 import struct
 
-from tests.support.live import HOST
+from tests.support.server import HOST
 
 CLOSE = b"Host: x\r\nConnection: close\r\n"
 

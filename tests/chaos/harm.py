@@ -11,7 +11,7 @@ import threading
 from functools import cached_property
 from pathlib import Path
 
-from tests.support.live import SERVERS, Server, agents_of, environment, guardians_of, wait_for
+from tests.support.server import SERVERS, Server, agents_of, environment, guardians_of, wait_for
 from tracer.agent.session import sync_with
 from tracer.agent.worker_ring import location_of
 from tracer.compare.load import LoadPlan, run_load

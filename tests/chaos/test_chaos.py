@@ -9,7 +9,7 @@ import time
 import pytest
 
 from tests.chaos.harm import LONGEST_S, Chaos
-from tests.support.live import GUNICORN, agents_of, guardians_of, wait_for
+from tests.support.server import GUNICORN, agents_of, guardians_of, wait_for
 
 # Each with a ring that is full after some forty timelines.
 COMMANDS = {

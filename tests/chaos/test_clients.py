@@ -15,8 +15,8 @@ import pytest
 from benchmarks.check_jsonl import check
 from tests.chaos import clients
 from tests.chaos.harm import LONGEST_S, assert_unharmed
-from tests.starting.runs import Run
-from tests.support.live import SERVERS, Server, agents_of, environment, tracer, wait_for
+from tests.starting.runs import StartedRun
+from tests.support.server import SERVERS, Server, agents_of, environment, tracer, wait_for
 from tracer.compare.load import LoadPlan, run_load
 
 NAMES = ["gunicorn-sync", "uvicorn-h11-asyncio", "uvicorn-httptools-uvloop"]
@@ -81,7 +81,7 @@ def test_clients_that_misbehave_harm_nobody_else(tmp_path, name):
         usual, rounds = attacked_under_load(control.port)
         expected = rounds[0][0]
         control.stop()
-    with Run(tmp_path, ("python", "-m", *SERVERS[name])) as run:
+    with StartedRun(tmp_path, ("python", "-m", *SERVERS[name])) as run:
         result, rounds = attacked_under_load(run.server.port)
         time.sleep(0.3)
         run.server.stop()
@@ -110,7 +110,7 @@ CLOCK = """
 def test_a_clock_that_is_set_at_every_look_changes_nothing(tmp_path, name):
     """Setting the machine's would harm others: this sets what Python shows of it."""
     (tmp_path / "sitecustomize.py").write_text(textwrap.dedent(CLOCK))
-    with Run(tmp_path, ("python", "-m", *SERVERS[name])) as run:
+    with StartedRun(tmp_path, ("python", "-m", *SERVERS[name])) as run:
         result = load(run.server.port)
         time.sleep(0.3)
         run.server.stop()

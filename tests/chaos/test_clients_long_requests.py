@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.starting.runs import Run
+from tests.starting.runs import StartedRun
 from tests.support.invariants import assert_tiles
-from tests.support.live import SERVERS, agents_of, requests_in, wait_for
+from tests.support.server import SERVERS, agents_of, requests_in, wait_for
 from tracer.model import frames
 from tracer.model.marks import MARK_LIMIT
 from tracer.recording.recording import Recording
@@ -31,7 +31,7 @@ def peak_kb(pid):
 
 def serve(tmp_path, name, *paths):
     """Serve them traced; return the peaks of the worker's memory, the first after a short one."""
-    with Run(tmp_path, ("python", "-m", *SERVERS[name])) as run:
+    with StartedRun(tmp_path, ("python", "-m", *SERVERS[name])) as run:
         run.ask(1, "/sleep/?ms=0")
         worker = run.workers()[0] if name.startswith("gunicorn") else run.pid
         peaks = [peak_kb(worker)]

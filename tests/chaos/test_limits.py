@@ -13,7 +13,7 @@ import time
 import pytest
 
 from tests.chaos.harm import CONCURRENCY, Chaos, assert_unharmed
-from tests.support.live import GUNICORN, UVICORN, wait_for
+from tests.support.server import GUNICORN, UVICORN, wait_for
 
 WARM = 10
 """So many requests are the first in their worker, or come beside those."""
@@ -52,7 +52,7 @@ def _runs(pid):
 
 def test_descriptors_used_up(tmp_path):
     """The worker's ring can't be made until the application lets go of some."""
-    words = (UVICORN[0], "tests.chaos.site.hog:application", *UVICORN[2:], "--http", "h11")
+    words = (*UVICORN, "tests.chaos.site.hog:application", "--http", "h11")
     with Chaos(tmp_path, words, HOG_REQUESTS="40") as chaos:
         # One connection: a second could not be accepted, traced or not.
         assert chaos.ask(60, concurrency=1) == 0
@@ -126,7 +126,7 @@ def test_disk_of_the_recording_full(tmp_path, small):
 
 def test_a_thread_in_the_worker_that_keeps_the_gil(tmp_path):
     """It makes requests slow, with us or without; none is wrong, and all are recorded."""
-    words = (UVICORN[0], "tests.chaos.site.busy:application", *UVICORN[2:])
+    words = (*UVICORN, "tests.chaos.site.busy:application")
     busy = tmp_path / "busy"
     busy.touch()
     with Chaos(tmp_path, words, BUSY_WHILE=str(busy)) as chaos:

@@ -9,8 +9,8 @@ import time
 import pytest
 
 from benchmarks.check_jsonl import check
-from tests.starting.runs import Run
-from tests.support.live import SERVERS, agents_of, tracer, wait_for
+from tests.starting.runs import StartedRun
+from tests.support.server import SERVERS, agents_of, tracer, wait_for
 
 # Each notes one line for each request that it saw, in a file that no other process shares.
 OTEL = """
@@ -75,7 +75,7 @@ def test_with_one_before_us_and_one_after_nobody_loses_a_request(tmp_path, name,
     )
     options = [word for word in SERVERS[name] if not word.startswith("demo_site")]
     command = ("python", "-m", *options, "site_application:application")
-    with Run(tmp_path, command) as run:
+    with StartedRun(tmp_path, command) as run:
         for path, expected in ASKED * 2:
             assert run.server.ask(path)[0] == expected, run.server.output
         time.sleep(0.3)
@@ -102,7 +102,7 @@ def test_of_two_tracers_the_inner_one_records_each_request_once(tmp_path):
     options = [word for word in SERVERS["gunicorn-sync"] if not word.startswith("demo_site")]
     server = ("python", "-m", *options, "site_application:application")
     command = ("python", "-m", "tracer", "run", "--record", str(inner), "--", *server)
-    with Run(tmp_path, command) as run:
+    with StartedRun(tmp_path, command) as run:
         for path, expected in ASKED:
             assert run.server.ask(path)[0] == expected, run.server.output
         run.server.stop()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.harm import Chaos
-from tests.support.live import GUNICORN, wait_for
+from tests.support.server import GUNICORN, wait_for
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 

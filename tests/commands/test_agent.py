@@ -8,7 +8,7 @@ import pytest
 
 from tests.agent.rings import recorded, send, writer_in
 from tests.export.backend import Backend
-from tests.support.live import (
+from tests.support.server import (
     Server,
     agents_of,
     environment,

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from tests.agent.rings import kill_agent, send, writer_in
-from tests.support.live import agents_of, environment, tracer
+from tests.support.server import agents_of, environment, tracer
 from tracer.agent.session import open_session
 from tracer.ring.directory import join
 

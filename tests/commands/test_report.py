@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.reports.pages import data_in
-from tests.support.live import ROOT, environment, tracer
+from tests.support.server import ROOT, environment, tracer
 from tracer.commands import main
 from tracer.model import frames
 from tracer.model.timeline import DONE, ENTER, EXIT, LAST, OS_THREAD, STEP, Timeline

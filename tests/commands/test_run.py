@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.live import (
+from tests.support.server import (
     ROOT,
     SERVERS,
     Server,

@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from tests.support.live import SERVERS, Server, environment, tracer
+from tests.support.server import SERVERS, Server, environment, tracer
 from tracer.agent import live
 from tracer.recording.file import read_meta
 

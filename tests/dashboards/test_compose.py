@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.backends.build import BACKENDS
-from tests.support.live import ROOT
+from tests.support.server import ROOT
 from tracer.reports.palette import COLOURS, NAMES
 
 FOLDER = ROOT / "dashboards"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.invariants import assert_tiles
-from tests.support.live import ROOT, Server, environment, requests_in, tracer
+from tests.support.server import ROOT, Server, environment, requests_in, tracer
 from tracer.model.native import PURE
 from tracer.probes.elsewhere import GROUP
 

@@ -8,7 +8,15 @@ import pytest
 
 from tests.export.backend import Backend
 from tests.export.requests import request_of
-from tests.support.live import ROOT, SERVERS, Server, agents_of, environment, requests_in, wait_for
+from tests.support.server import (
+    ROOT,
+    SERVERS,
+    Server,
+    agents_of,
+    environment,
+    requests_in,
+    wait_for,
+)
 from tracer.analysis.spans.spans import trace_of
 
 NAMES = ("uvicorn-httptools-uvloop", "gunicorn-sync", "gunicorn-gthread", "gunicorn-uvicorn")

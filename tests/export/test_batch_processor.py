@@ -3,7 +3,7 @@ from __future__ import annotations
 import threading
 import time
 
-from tests.support.live import wait_for
+from tests.support.server import wait_for
 from tracer.export import batch_processor
 from tracer.export.batch_processor import BatchProcessor, QueuedPart
 

@@ -29,7 +29,7 @@ from opentelemetry.sdk.trace import SpanLimits
 from tests.backends.jaeger import Jaeger
 from tests.export.backend import spans_of
 from tests.support.builders import asgi_request
-from tests.support.live import (
+from tests.support.server import (
     HOST,
     SERVERS,
     Server,

@@ -12,7 +12,7 @@ import pytest
 
 from tests.backends.jaeger import Jaeger
 from tests.export.requests import request_of
-from tests.support.live import SERVERS, Server, agents_of, environment, requests_in, wait_for
+from tests.support.server import SERVERS, Server, agents_of, environment, requests_in, wait_for
 from tracer.analysis.spans.spans import trace_of
 from tracer.recording.file import read_meta
 

@@ -12,7 +12,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 
 from tests.export.backend import Backend
-from tests.support.live import (
+from tests.support.server import (
     SERVERS,
     Server,
     agents_of,

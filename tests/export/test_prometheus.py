@@ -16,7 +16,15 @@ import pytest
 
 from tests.backends.jaeger import Jaeger
 from tests.backends.prometheus import Prometheus
-from tests.support.live import ROOT, SERVERS, Server, agents_of, environment, requests_in, wait_for
+from tests.support.server import (
+    ROOT,
+    SERVERS,
+    Server,
+    agents_of,
+    environment,
+    requests_in,
+    wait_for,
+)
 from tracer.analysis.metrics.instruments import INSTRUMENTS
 from tracer.analysis.statistics.exponential import SCALE
 from tracer.analysis.statistics.spread import COARSE_BITS

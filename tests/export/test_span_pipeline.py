@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import threading
 
-from tests.support.live import wait_for
+from tests.support.server import wait_for
 from tracer.analysis.spans.span_builder import spans_planner
 from tracer.analysis.spans.span_levels import DEFAULT
 from tracer.export import messages, span_pipeline

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tests.backends.jaeger import Jaeger
-from tests.support.live import (
+from tests.support.server import (
     SERVERS,
     Server,
     agents_of,

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from tests.export.backend import Backend
-from tests.support.live import (
+from tests.support.server import (
     SERVERS,
     Server,
     agents_of,

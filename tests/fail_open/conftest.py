@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from tests.support.servers import SERVERS, Client, Server
+from tests.support.run import Client, Run
+from tests.support.server import SERVERS
 
 SITE = "tests.fail_open.site"
 ROUTES = (
@@ -86,7 +87,7 @@ def plain_answers(tmp_path_factory):
         if name not in known:
             directory = tmp_path_factory.mktemp("plain")
             environment = _environment(directory)
-            with Server(name, SITE, directory, environment, traced=False) as server:
+            with Run(name, SITE, directory, environment, traced=False) as server:
                 plain = Demo(server)
                 known[name] = {**plain.bytes(), "malformed": plain.malformed()}
                 plain.client.close()
@@ -100,7 +101,7 @@ def demo(request, tmp_path_factory, plain_answers):
     """A traced demo and what an untraced one answers."""
     directory = tmp_path_factory.mktemp("fail_open")
     expected = plain_answers(request.param)
-    with Server(request.param, SITE, directory, _environment(directory)) as server:
+    with Run(request.param, SITE, directory, _environment(directory)) as server:
         traced = Demo(server)
         traced.expected = expected
         yield traced

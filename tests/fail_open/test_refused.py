@@ -8,7 +8,7 @@ import pytest
 
 from tests.fail_open.conftest import SITE, Demo
 from tests.support.invariants import assert_tiles
-from tests.support.servers import Server
+from tests.support.run import Run
 from tracer.probes import all_probes
 
 HERE = Path(__file__).parent
@@ -20,7 +20,7 @@ CHOICES = {
 }
 
 
-@pytest.mark.parametrize("name", ["uvicorn-h11", "gunicorn-gthread"])
+@pytest.mark.parametrize("name", ["uvicorn-h11-asyncio", "gunicorn-gthread"])
 @pytest.mark.parametrize("chosen", CHOICES)
 def test_refused_seams_are_listed_and_break_nothing(name, chosen, tmp_path, plain_answers):
     environment = {
@@ -29,7 +29,7 @@ def test_refused_seams_are_listed_and_break_nothing(name, chosen, tmp_path, plai
         "TEST_REFUSE": CHOICES[chosen],
         "PYTHONPATH": str(HERE / "refuse"),
     }
-    with Server(name, SITE, tmp_path, environment) as server:
+    with Run(name, SITE, tmp_path, environment) as server:
         demo = Demo(server)
         found = demo.few()
         demo.client.close()

@@ -6,7 +6,7 @@ import json
 import time
 from dataclasses import dataclass
 
-from tests.support.servers import Client, Server
+from tests.support.run import Client, Run
 from tracer.recording.recording import Recording
 
 SITE = "tests.flame.site"
@@ -26,10 +26,10 @@ class Taken:
 def server_of(name, directory, flame, **environment):
     """A server of the site that takes stacks of the requests `flame` says."""
     variables = {"TRACER_FLAME": flame, **environment}
-    return Server(name, SITE, directory, variables)
+    return Run(name, SITE, directory, variables)
 
 
-class Run:
+class FlameRun:
     """One server's recording, `times` requests of each path; those that were armed."""
 
     def __init__(self, server, paths, *, times, at_once=()):

@@ -7,13 +7,13 @@ import time
 import pytest
 
 from tests.flame.runs import server_of
-from tests.support.servers import Client
+from tests.support.run import Client
 from tracer.recording.recording import Recording
 
 SECRET = "open sesame"  # noqa: S105 - a test's own
 
 
-@pytest.mark.parametrize("name", ["gunicorn-sync", "uvicorn-uvloop"])
+@pytest.mark.parametrize("name", ["gunicorn-sync", "uvicorn-httptools-uvloop"])
 def test_only_the_request_with_the_secret_is_armed(name, tmp_path):
     with server_of(name, tmp_path, "header", TRACER_FLAME_SECRET=SECRET) as server:
         client = Client(server)

@@ -9,7 +9,8 @@ import pytest
 
 from tests.observer import test_observer
 from tests.observer.test_observer import FILL, SITE, count
-from tests.support.servers import ROOT, Client, Server
+from tests.support.run import Client, Run
+from tests.support.server import ROOT
 
 ROUTES = ("/test/", "/async/")
 COUNT = Path(test_observer.__file__).parent / "count"
@@ -22,7 +23,7 @@ def counted(directory, *, traced, **flame):
         "PYTHONPATH": str(COUNT),
         **flame,
     }
-    with Server("uvicorn-h11", SITE, directory, environment, traced=traced) as server:
+    with Run("uvicorn-h11-asyncio", SITE, directory, environment, traced=traced) as server:
         client = Client(server)
         for path in (FILL, *ROUTES):
             client.ask(path)

@@ -8,13 +8,13 @@ import time
 
 import pytest
 
-from tests.flame.runs import Run, server_of
+from tests.flame.runs import FlameRun, server_of
 from tracer.analysis.flame.pieces import pieces_of
 from tracer.analysis.flame.tree import add_up
 
 pytestmark = pytest.mark.alone
 
-SERVERS = {"gunicorn-sync": ("/sync/",), "uvicorn-h11": ("/sync/", "/async/")}
+SERVERS = {"gunicorn-sync": ("/sync/",), "uvicorn-h11-asyncio": ("/sync/", "/async/")}
 TIMES = 3
 INTERVAL_NS = 500_000
 MARKED = [f"/markers/{number}/" for number in range(10)]
@@ -30,7 +30,7 @@ def source(request):
 def runs(source, tmp_path_factory):
     """By server, the requests that had their stacks taken."""
     return {
-        name: Run(
+        name: FlameRun(
             server_of(
                 name,
                 tmp_path_factory.mktemp(f"{source}-{name}"),
@@ -39,7 +39,7 @@ def runs(source, tmp_path_factory):
             ),
             paths,
             times=TIMES,
-            at_once=MARKED if name == "uvicorn-h11" else (),
+            at_once=MARKED if name == "uvicorn-h11-asyncio" else (),
         )
         for name, paths in SERVERS.items()
     }
@@ -131,7 +131,7 @@ def how_late_this_machine_wakes() -> int:
 
 
 def test_the_middleware_ran_on_the_other_thread_and_the_view_on_the_loop(runs):
-    for one in runs["uvicorn-h11"].of("/async/"):
+    for one in runs["uvicorn-h11-asyncio"].of("/async/"):
         threads = {
             function: {
                 piece.thread
@@ -158,7 +158,9 @@ def test_pieces_tile_the_window_and_layers_sum_to_the_breakdown(runs, name, path
 
 
 def test_nothing_of_concurrent_requests_is_in_a_flame(runs):
-    marked = [one for one in runs["uvicorn-h11"].taken if one.request.route.startswith("markers/")]
+    marked = [
+        one for one in runs["uvicorn-h11-asyncio"].taken if one.request.route.startswith("markers/")
+    ]
     assert len(marked) >= TIMES - 1
     for one in marked:
         own = f"marker_{one.told}"
@@ -176,7 +178,7 @@ def test_nothing_of_concurrent_requests_is_in_a_flame(runs):
 
 @pytest.mark.timing
 def test_the_picture_says_what_taking_it_cost(runs, source):
-    for one in runs["uvicorn-h11"].of("/async/"):
+    for one in runs["uvicorn-h11-asyncio"].of("/async/"):
         stacks = one.stacks
         assert stacks.events > 40
         assert 0 < stacks.cost_ns < stacks.end_ns - stacks.start_ns

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.live import environment
+from tests.support.server import environment
 
 SAYS = "from tracer.runtime.recorder import installed; print(installed() is not None)"
 

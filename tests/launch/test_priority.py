@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.live import ROOT, agents_of, environment, guardians_of
+from tests.support.server import ROOT, agents_of, environment, guardians_of
 from tracer.agent.session import open_session
 from tracer.launch.spawn import _GUARDIAN
 

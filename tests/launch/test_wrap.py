@@ -5,7 +5,15 @@ import textwrap
 import pytest
 
 import tracer
-from tests.support.live import GUNICORN, ROOT, Server, environment, requests_in
+from tests.support.server import (
+    GUNICORN,
+    ROOT,
+    UVICORN,
+    UVICORN_WORKER,
+    Server,
+    environment,
+    requests_in,
+)
 from tracer.agent.session import open_session
 from tracer.launch import setup
 
@@ -90,15 +98,21 @@ DJANGOS = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
 ]
-UVICORN = ("uvicorn", "--port", "{port}", "--log-level", "warning", "asgi_application:application")
+APPLICATION_ON = (*UVICORN, "asgi_application:application")
 COMMANDS = {
-    "uvicorn-h11": ("asgi", (*UVICORN, "--http", "h11", "--loop", "asyncio")),
-    "uvicorn-httptools": ("asgi", (*UVICORN, "--http", "httptools", "--loop", "uvloop")),
+    "uvicorn-h11-asyncio": (
+        "asgi",
+        (*APPLICATION_ON, "--http", "h11", "--loop", "asyncio"),
+    ),
+    "uvicorn-httptools": (
+        "asgi",
+        (*APPLICATION_ON, "--http", "httptools", "--loop", "uvloop"),
+    ),
     "gunicorn-sync": ("wsgi", (*GUNICORN, "wsgi_application")),
     "gunicorn-gthread": ("wsgi", (*GUNICORN, "--threads", "2", "wsgi_application")),
     "gunicorn-uvicorn": (
         "asgi",
-        (*GUNICORN, "-k", "uvicorn_worker.UvicornWorker", "asgi_application"),
+        (*GUNICORN, *UVICORN_WORKER, "asgi_application"),
     ),
 }
 
@@ -154,7 +168,7 @@ def test_a_chain_that_django_has_built_is_instrumented_in_place(site, name):
 def test_a_factory_that_hands_on_to_another_is_told_from_that_other(site):
     """`both_function` returns what `async_function` makes: place in MIDDLEWARE tells them apart."""
     styles = ["styles.both_function", "styles.AsyncClass", "styles.async_function"]
-    (request, _), _, _ = serve(site, COMMANDS["uvicorn-h11"][1], styles)
+    (request, _), _, _ = serve(site, COMMANDS["uvicorn-h11-asyncio"][1], styles)
     assert middlewares_of(request) == set(styles)
 
 
@@ -164,7 +178,7 @@ def test_the_server_is_named_as_under_tracer_run(site, name):
     assert first["server"] == name.replace("-", ".")
 
 
-@pytest.mark.parametrize("name", ["uvicorn-h11", "gunicorn-sync"])
+@pytest.mark.parametrize("name", ["uvicorn-h11-asyncio", "gunicorn-sync"])
 def test_what_cannot_be_reached_is_named(site, name):
     interface, command = COMMANDS[name]
     styles = ["styles.SyncClass", "styles.Slots", *DJANGOS]
@@ -180,14 +194,14 @@ def test_an_application_around_django_is_named_as_out_of_reach(site):
     code = (site / "asgi_application.py").read_text()
     inner = code.replace("tracer.wrap(tracer.wrap(built))", "built")
     (site / "asgi_application.py").write_text(inner + textwrap.dedent(AROUND))
-    requests, _, _ = serve(site, COMMANDS["uvicorn-h11"][1], DJANGOS)
+    requests, _, _ = serve(site, COMMANDS["uvicorn-h11-asyncio"][1], DJANGOS)
     assert len(requests) == 2
     assert "django:middleware chain" in requests[0]["seams_absent"]
 
 
 def test_without_an_agent_wrapping_does_nothing(site):
     requests, counts, output = serve(
-        site, COMMANDS["uvicorn-h11"][1], [*DJANGOS, *STYLE_PATHS], traced=False
+        site, COMMANDS["uvicorn-h11-asyncio"][1], [*DJANGOS, *STYLE_PATHS], traced=False
     )
     assert requests == []
     assert set(counts.values()) == {1}

@@ -13,8 +13,8 @@ import pytest
 from tests.backends.jaeger import Jaeger
 from tests.export.requests import request_of
 from tests.observer.test_observer import count
-from tests.support.live import agents_of, wait_for
-from tests.support.servers import ROOT, Client, Server
+from tests.support.run import Client, Run
+from tests.support.server import ROOT, agents_of, wait_for
 from tracer.analysis.spans.spans import trace_of
 
 SITE = "tests.live_spans.site"
@@ -43,7 +43,7 @@ BEGUN = "SELECT '"
 APART_US = 250
 
 
-class Run:
+class InstrumentedRun:
     """A server that was asked for each path once, and what a Jaeger and its log files have."""
 
     def __init__(self, name, level, directory, jaeger, *, traced=True):
@@ -62,7 +62,7 @@ class Run:
             "OTEL_METRICS_EXPORTER": "none",
         }
         self.answers = {}
-        with Server(name, SITE, directory, variables, traced=traced) as server:
+        with Run(name, SITE, directory, variables, traced=traced) as server:
             client = Client(server)
             for path in EXPECTED:
                 self.answers[path] = answer = client.ask(f"/{path}")
@@ -119,7 +119,7 @@ def jaeger(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=RUNS, ids=" ".join)
 def run(request, jaeger, tmp_path_factory):
-    return Run(*request.param, tmp_path_factory.mktemp("run"), jaeger)
+    return InstrumentedRun(*request.param, tmp_path_factory.mktemp("run"), jaeger)
 
 
 def test_it_is_one_trace_that_has_all_of_ours_and_theirs_and_one_beginning(run):
@@ -193,7 +193,7 @@ def test_the_plain_api_says_the_same_span(run):
 
 
 def test_no_handoff_thread_or_task_is_added(run, jaeger, tmp_path):
-    untraced = Run(run.name, run.level, tmp_path, jaeger, traced=False)
+    untraced = InstrumentedRun(run.name, run.level, tmp_path, jaeger, traced=False)
     assert run.counts == untraced.counts
 
 

@@ -11,16 +11,17 @@ import pytest
 from tests.export.backend import Backend
 from tests.export.requests import request_of
 from tests.observer.test_observer import count
-from tests.support.servers import ROOT, Client, Server
+from tests.support.run import Client, Run
+from tests.support.server import ROOT
 from tracer.analysis.spans.spans import trace_of
 
 SITE = "tests.live_spans.site"
-NAMES = ("gunicorn-sync", "uvicorn-h11")
+NAMES = ("gunicorn-sync", "uvicorn-h11-asyncio")
 PATHS = ("sync/", "async/", "nested/")
 VIEWS = {path: f"view: views.{path.rstrip('/')}_view" for path in PATHS}
 
 
-class Run:
+class SpansRun:
     """A server that was asked for each path once with the caller's context, and what it made."""
 
     def __init__(self, name, directory, telemetry, *, traced=True):
@@ -35,7 +36,7 @@ class Run:
         self.answers, self.carried = {}, {}
         with (
             Backend() as backend,
-            Server(
+            Run(
                 name, SITE, directory, {**variables, "TRACER_OTLP": backend.url}, traced=traced
             ) as server,
         ):
@@ -81,12 +82,12 @@ class Run:
 
 @pytest.fixture(scope="module", params=NAMES)
 def run(request, tmp_path_factory):
-    return Run(request.param, tmp_path_factory.mktemp("live"), "sdk")
+    return SpansRun(request.param, tmp_path_factory.mktemp("live"), "sdk")
 
 
 @pytest.fixture(scope="module", params=NAMES)
 def instrumented(request, tmp_path_factory):
-    return Run(request.param, tmp_path_factory.mktemp("instrumented"), "sdk,django")
+    return SpansRun(request.param, tmp_path_factory.mktemp("instrumented"), "sdk,django")
 
 
 def test_spans_in_views_threads_and_middlewares_hang_from_ours(run):
@@ -139,7 +140,7 @@ def test_django_s_instrumentation_sits_inside_ours_with_its_attributes(instrumen
 
 
 def test_nothing_is_added_where_there_is_no_provider(tmp_path):
-    plain = Run("uvicorn-h11", tmp_path, "")
+    plain = SpansRun("uvicorn-h11-asyncio", tmp_path, "")
     assert plain.theirs == []
     for path in PATHS:
         trace_id, caller = plain.answers[path]
@@ -149,5 +150,5 @@ def test_nothing_is_added_where_there_is_no_provider(tmp_path):
 
 
 def test_no_handoff_is_added(instrumented, tmp_path):
-    untraced = Run(instrumented.name, tmp_path, "sdk,django", traced=False)
+    untraced = SpansRun(instrumented.name, tmp_path, "sdk,django", traced=False)
     assert instrumented.counts == untraced.counts

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.servers import ASGI, ROOT, SERVERS, Client, Server
+from tests.support.run import Client, Run
+from tests.support.server import ASGI, ROOT, SERVERS
 
 SITE = "tests.observer.site"
 NAMES = [name for name in SERVERS if name != "gunicorn-gthread"]
@@ -63,7 +64,7 @@ def counts(request, tmp_path_factory):
     }
     found = {}
     for traced in (False, True):
-        with Server(request.param, SITE, directory, environment, traced=traced) as server:
+        with Run(request.param, SITE, directory, environment, traced=traced) as server:
             client = Client(server)
             for path in (FILL, *ROUTES):
                 client.ask(path)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import tracer
-from tests.support.live import ROOT
+from tests.support.server import ROOT
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,7 @@ from collections import Counter
 
 import pytest
 
-from tests.support.live import SERVERS, Server, environment, wait_for
+from tests.support.server import SERVERS, Server, environment, wait_for
 from tracer.agent.session import open_session
 from tracer.model import timeline as t
 from tracer.model.current import CURRENT

@@ -10,7 +10,7 @@ import pytest
 
 from tests.probes.interpreters import ROOT, environment_of, others
 from tests.probes.test_interpreters import CONTRACT
-from tests.support.live import environment
+from tests.support.server import environment
 
 KNOWN = [(version, python) for version, python in others() if version >= (3, 12)]
 ASKED = "from tracer.model.native import native; print(native.READS_FRAMES)"

@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from tests.probes.interpreters import ROOT, environment_of, others
-from tests.support.live import environment
+from tests.support.server import environment
 
 OTHERS = others()
 CONTRACT = (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.live import SERVERS, tracer
+from tests.support.server import SERVERS, tracer
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "recordings"
 REPORTS = {"jsonl": ("--format", "jsonl"), "json": ("--format", "json"), "txt": ()}

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from tests.recording.recordings import DESCRIPTION, NAMES, frame_of, ids
-from tests.support.live import ROOT, environment
+from tests.support.server import ROOT, environment
 from tracer.analysis.shapes.tally_builder import VERSION
 from tracer.model import frames
 from tracer.recording import conclusions as concluding

@@ -12,7 +12,8 @@ import time
 
 import pytest
 
-from tests.support.live import (
+from tests.support.mixed import EVERYWHERE, run
+from tests.support.server import (
     ROOT,
     SERVERS,
     Server,
@@ -22,7 +23,6 @@ from tests.support.live import (
     tracer,
     wait_for,
 )
-from tests.support.mixed import EVERYWHERE, run
 from tracer.agent.session import open_session
 from tracer.recording.recording import Recording
 from tracer.settings import sampling as policy

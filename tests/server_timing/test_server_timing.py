@@ -11,17 +11,20 @@ from collections import Counter
 
 import pytest
 
-from tests.support.live import HOST, Server, agents_of, environment, requests_in, wait_for
+from tests.support.server import (
+    HOST,
+    NAMES,
+    Server,
+    agents_of,
+    command_of,
+    environment,
+    requests_in,
+    wait_for,
+)
 
 SITE = "tests.server_timing.site"
-UVICORN = ("uvicorn", f"{SITE}.asgi:application", "--port", "{port}", "--log-level", "warning")
-GUNICORN = ("gunicorn", "--bind", f"{HOST}:{{port}}", "--log-level", "warning")
 SERVERS = {
-    "uvicorn-h11": (*UVICORN, "--http", "h11", "--loop", "asyncio"),
-    "uvicorn-httptools": (*UVICORN, "--http", "httptools", "--loop", "uvloop"),
-    "gunicorn-sync": (*GUNICORN, f"{SITE}.wsgi"),
-    "gunicorn-gthread": (*GUNICORN, "--threads", "4", f"{SITE}.wsgi"),
-    "gunicorn-uvicorn": (*GUNICORN, "-k", "uvicorn_worker.UvicornWorker", f"{SITE}.asgi"),
+    **{name: command_of(name, SITE) for name in NAMES},
     "runserver": ("django", "runserver", f"{HOST}:{{port}}", "--noreload"),
 }
 PATHS = ("/plain/", "/waiting/", "/told/", "/streamed/", "/nowhere/")
@@ -141,7 +144,7 @@ def test_the_caller_s_trace_is_continued(answers):
     assert (document["trace_id"], document["parent_span_id"]) == (trace_id, parent)
 
 
-@pytest.mark.parametrize("name", ["uvicorn-h11", "gunicorn-sync"])
+@pytest.mark.parametrize("name", ["uvicorn-h11-asyncio", "gunicorn-sync"])
 def test_a_request_that_is_not_recorded_has_none(name, tmp_path):
     options = ("--server-timing", "--sample-path", "/plain/=0", "--keep-slower-than", "1000s")
     with serving(name, tmp_path, *options) as (server, recording):
@@ -150,7 +153,7 @@ def test_a_request_that_is_not_recorded_has_none(name, tmp_path):
     assert [one["route"] for one in requests_in(recording)] == ["told/"]
 
 
-@pytest.mark.parametrize("name", ["uvicorn-h11", "gunicorn-sync"])
+@pytest.mark.parametrize("name", ["uvicorn-h11-asyncio", "gunicorn-sync"])
 def test_the_variable_asks_for_it_too_and_a_failing_view_s_answer_has_it(name, tmp_path):
     with serving(name, tmp_path, TRACER_SERVER_TIMING="1") as (server, recording):
         answer = raw(server, "/raises/")

@@ -9,8 +9,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.starting.runs import Run
-from tests.support.live import SERVERS, agents_of, wait_for
+from tests.starting.runs import StartedRun
+from tests.support.server import SERVERS, agents_of, wait_for
 from tracer.compare.load import LoadPlan, run_load
 from tracer.recording.recording import Recording
 
@@ -108,7 +108,7 @@ def usage(pid):
 def soak(interface, directory, requests, seconds=None):
     """Drive `requests`, or as many as `seconds` leave time for, and look in between."""
     name, soaked = NAMES[interface], Soaked(interface)
-    with Run(directory, ("python", "-m", *SERVERS[name])) as run:
+    with StartedRun(directory, ("python", "-m", *SERVERS[name])) as run:
         run.ask()  # its worker may be on its way
         soaked.sent = run.answered
         worker = run.workers()[0] if name.startswith("gunicorn") else run.pid

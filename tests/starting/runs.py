@@ -12,16 +12,13 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.support.live import HOST, Server, agents_of, environment, tracer, wait_for
+from tests.support.server import HOST, Server, agents_of, environment, tracer, wait_for
 
-GUNICORN = ("gunicorn", "--bind", f"{HOST}:{{port}}", "--log-level", "warning")
-UVICORN = ("uvicorn", "--port", "{port}", "--log-level", "warning")
-UVICORN_WORKER = ("-k", "uvicorn_worker.UvicornWorker")
 WSGI, ASGI = "demo_site.wsgi", "demo_site.asgi:application"
 
 
 @dataclass
-class Run:
+class StartedRun:
     """One server command under `tracer run`, in a directory of its own."""
 
     directory: Path

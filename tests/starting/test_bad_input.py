@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from tests.support.live import agents_of, environment, tracer, wait_for
+from tests.support.server import agents_of, environment, tracer, wait_for
 from tracer.commands import main
 from tracer.commands.interpreters import hiding_option
 

@@ -10,8 +10,8 @@ import textwrap
 import time
 from pathlib import Path
 
-from tests.starting.runs import GUNICORN, WSGI, Run
-from tests.support.live import Server, agents_of, environment, tracer, wait_for
+from tests.starting.runs import WSGI, StartedRun
+from tests.support.server import GUNICORN, Server, agents_of, environment, tracer, wait_for
 
 # What systemd does: the socket is descriptor 3, and the variables name the process to come.
 ACTIVATE = """
@@ -42,7 +42,7 @@ def test_a_socket_that_the_supervisor_opened_reaches_the_server(tmp_path):
 
 
 def test_ctrl_c_ends_the_server_and_its_recording_is_whole(tmp_path):
-    with Run(tmp_path, (*GUNICORN, WSGI)) as run:
+    with StartedRun(tmp_path, (*GUNICORN, WSGI)) as run:
         run.ask(3)
         (agent,) = agents_of(run.recording)
         assert os.getsid(agent) not in (os.getsid(run.pid), os.getsid(0))

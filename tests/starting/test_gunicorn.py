@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from tests.starting.runs import ASGI, GUNICORN, UVICORN_WORKER, WSGI, Run, children
-from tests.support.live import agents_of, requests_in, wait_for
+from tests.starting.runs import ASGI, WSGI, StartedRun, children
+from tests.support.server import GUNICORN, UVICORN_WORKER, agents_of, requests_in, wait_for
 
 KINDS = {
     "sync": (*GUNICORN, "-w", "2", WSGI),
@@ -22,7 +22,7 @@ AFTER_RESPONSE_S = 0.3
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_through_all_its_signals_every_answer_is_recorded(tmp_path, kind):
-    with Run(tmp_path, KINDS[kind]) as run:
+    with StartedRun(tmp_path, KINDS[kind]) as run:
         assert wait_for(lambda: len(run.workers()) == 2)
         run.ask(4)
         first = run.workers()
@@ -50,7 +50,7 @@ def test_through_all_its_signals_every_answer_is_recorded(tmp_path, kind):
 
 
 def test_a_worker_that_has_served_its_share_is_followed_by_another(tmp_path):
-    with Run(tmp_path, (*KINDS["uvicorn"], "--max-requests", "3")) as run:
+    with StartedRun(tmp_path, (*KINDS["uvicorn"], "--max-requests", "3")) as run:
         run.ask_until(lambda: run.answered >= 12)
         time.sleep(AFTER_RESPONSE_S)
         run.server.stop()
@@ -60,7 +60,7 @@ def test_a_worker_that_has_served_its_share_is_followed_by_another(tmp_path):
 
 def test_code_that_changed_is_reloaded_and_traced_again(tmp_path):
     (tmp_path / "site_wsgi.py").write_text("from demo_site.wsgi import application\n")
-    with Run(tmp_path, (*GUNICORN, "--reload", "site_wsgi")) as run:
+    with StartedRun(tmp_path, (*GUNICORN, "--reload", "site_wsgi")) as run:
         run.ask(2)
         before = run.workers()
         time.sleep(1)  # the reloader polls, and compares times of whole seconds
@@ -73,7 +73,7 @@ def test_code_that_changed_is_reloaded_and_traced_again(tmp_path):
 
 
 def test_a_master_that_executed_its_successor_hands_its_recording_over(tmp_path):
-    with Run(tmp_path, (*GUNICORN, "--pid", str(tmp_path / "pid"), WSGI)) as run:
+    with StartedRun(tmp_path, (*GUNICORN, "--pid", str(tmp_path / "pid"), WSGI)) as run:
         run.ask(3)
         old = run.workers()
         run.signal(signal.SIGUSR2)
@@ -93,7 +93,7 @@ def test_a_master_that_executed_its_successor_hands_its_recording_over(tmp_path)
 def test_a_server_that_goes_into_the_background_keeps_its_agent(tmp_path):
     pid_file = tmp_path / "pid"
     command = (*GUNICORN, "--daemon", "--pid", str(pid_file), WSGI)
-    with Run(tmp_path, command, background=True) as run:
+    with StartedRun(tmp_path, command, background=True) as run:
         run.server.process.wait(20)
         master = int(pid_file.read_text())
         run.others.append(master)

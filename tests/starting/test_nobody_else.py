@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.live import agents_of, environment
+from tests.support.server import agents_of, environment
 from tracer.agent.session import open_session
 from tracer.launch.setup import RING_DIRECTORY
 

@@ -9,8 +9,8 @@ import time
 import pytest
 
 from tests.chaos import clients
-from tests.starting.runs import ASGI, UVICORN, Run
-from tests.support.live import requests_in, wait_for
+from tests.starting.runs import ASGI, StartedRun
+from tests.support.server import UVICORN, requests_in, wait_for
 
 AFTER_RESPONSE_S = 0.3
 RUNSERVER = ("python", "-m", "demo_site", "runserver", "127.0.0.1:{port}")
@@ -21,7 +21,7 @@ def pids(run):
 
 
 def test_uvicorns_workers_are_recorded_and_replaced_ones_too(tmp_path):
-    with Run(tmp_path, (*UVICORN, "--workers", "2", ASGI)) as run:
+    with StartedRun(tmp_path, (*UVICORN, "--workers", "2", ASGI)) as run:
         run.ask(5)
         time.sleep(AFTER_RESPONSE_S)
         before = run.workers()
@@ -40,7 +40,7 @@ def test_uvicorns_workers_are_recorded_and_replaced_ones_too(tmp_path):
 def test_uvicorn_reloads_changed_code_in_a_process_that_is_traced_again(tmp_path):
     (tmp_path / "site_asgi.py").write_text("from demo_site.asgi import application\n")
     command = (*UVICORN, "--reload", "--reload-dir", str(tmp_path), "site_asgi:application")
-    with Run(tmp_path, command) as run:
+    with StartedRun(tmp_path, command) as run:
         run.ask(3)
         time.sleep(AFTER_RESPONSE_S)
         before = run.workers()
@@ -58,7 +58,7 @@ def test_runserver_is_recorded_also_after_it_reloaded(tmp_path):
         "from demo_site.settings import *\nROOT_URLCONF = 'site_urls'\n"
     )
     variables = {"DJANGO_SETTINGS_MODULE": "site_settings", "DEMO_DEBUG": "1"}
-    with Run(tmp_path, RUNSERVER, variables) as run:
+    with StartedRun(tmp_path, RUNSERVER, variables) as run:
         run.ask(3)
         time.sleep(AFTER_RESPONSE_S)
         (before,) = run.workers()
@@ -120,7 +120,7 @@ def test_a_script_that_builds_its_application_and_forks_is_recorded(tmp_path, wr
     """Without `wrap` too: the chain was built before the server's own modules were imported."""
     (tmp_path / "serve.py").write_text(textwrap.dedent(FORKS.format(wrap=wrap)))
     command = ("python", str(tmp_path / "serve.py"), "{port}")
-    with Run(tmp_path, command) as run:
+    with StartedRun(tmp_path, command) as run:
         assert wait_for(lambda: len(run.workers()) == 2)
         run.ask(3)
         run.signal(signal.SIGSTOP, run.workers()[0])

@@ -17,7 +17,7 @@ import threading
 import time
 from pathlib import Path
 
-from tests.support.live import HOST, ROOT, SERVERS, Server, environment, tracer
+from tests.support.server import HOST, ROOT, SERVERS, Server, environment, tracer
 
 FORM = (
     b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.truth.runs import Run
+from tests.truth.runs import TruthRun
 
-_runs: dict[tuple[str, ...], Run] = {}
+_runs: dict[tuple[str, ...], TruthRun] = {}
 
 
 def pytest_runtest_setup(item):
@@ -20,7 +20,7 @@ def run_of(tmp_path_factory):
         key = (name, stack, *scenarios, *environment)
         if key not in _runs:
             directory = tmp_path_factory.mktemp(name)
-            _runs[key] = Run(name, directory, stack, scenarios, environment)
+            _runs[key] = TruthRun(name, directory, stack, scenarios, environment)
         return _runs[key]
 
     return run

@@ -6,7 +6,8 @@ import functools
 import json
 from dataclasses import dataclass
 
-from tests.support.servers import SERVERS, Client, Server
+from tests.support.run import Client, Run
+from tests.support.server import ASGI
 from tests.truth import sending
 
 LEAST_NS = 50_000
@@ -28,14 +29,14 @@ class Note:
         return self.end_ns - self.start_ns
 
 
-class Run:
+class TruthRun:
     """One server's recording of all scenarios."""
 
     def __init__(self, name, directory, stack, scenarios, environment=None):
         self.name = name
-        self.interface = SERVERS[name][0]
+        self.interface = "asgi" if name in ASGI else "wsgi"
         site = "tests.truth.site"
-        with Server(name, site, directory, {"TRUTH_STACK": stack, **(environment or {})}) as server:
+        with Run(name, site, directory, {"TRUTH_STACK": stack, **(environment or {})}) as server:
             client = Client(server)
             self.answers = {}
             for scenario in scenarios:

@@ -7,7 +7,7 @@ import socket
 import sys
 import time
 
-from tests.support.servers import Answer, head
+from tests.support.run import Answer, head
 
 TIMES = 3
 PHASES = (

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.servers import ASGI
+from tests.support.server import ASGI
 from tests.truth.runs import assert_owned, tolerance, total
 from tests.truth.test_loop import HERE, MS, named, waited
 

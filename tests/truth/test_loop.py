@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tests.support.invariants import assert_tiles, length
-from tests.support.servers import ASGI
+from tests.support.server import ASGI
 from tests.truth.runs import assert_owned, tolerance, total, whole, within
 from tests.truth.sending import TIMES
 
@@ -165,7 +165,7 @@ def test_a_task_that_is_awaited_tiles(run, way):
 @pytest.mark.timing
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with 3.12")
 def test_an_eager_task_tiles_where_it_runs(run):
-    if run.name != "uvicorn-h11" and sys.version_info[:2] == (3, 13):
+    if run.name != "uvicorn-h11-asyncio" and sys.version_info[:2] == (3, 13):
         pytest.skip("uvloop gives Python 3.13's eager factory what it doesn't take, traced or not")
     for record in run.of("eager"):
         (note,) = run.noted(record, "task")

@@ -21,12 +21,12 @@ OWNERS = {
 }
 
 
-@pytest.fixture(params=["uvicorn-h11"], scope="module")
+@pytest.fixture(params=["uvicorn-h11-asyncio"], scope="module")
 def owners(request, run_of):
     return run_of(request.param, "all", "owners", **MODES)
 
 
-@pytest.fixture(params=["uvicorn-uvloop"], scope="module")
+@pytest.fixture(params=["uvicorn-httptools-uvloop"], scope="module")
 def loop(request, run_of):
     return run_of(request.param, "none", "loop", **MODES)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.invariants import assert_tiles
-from tests.support.servers import NAMES, SERVERS
+from tests.support.server import NAMES, SERVERS
 from tests.truth.runs import assert_no_more, assert_owned, total, whole, within
 from tests.truth.sending import EXCEPTIONS, PHASES, TIMES
 

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.invariants import assert_tiles
-from tests.support.servers import ROOT, Client, Server
+from tests.support.run import Client, Run
+from tests.support.server import ROOT
 
 pytestmark = pytest.mark.alone
 
@@ -52,7 +53,7 @@ def seed(request, interpreters, tmp_path_factory):
     python, asgiref = interpreters[request.param]
     directory = tmp_path_factory.mktemp("seed")
     environment = {"DEMO_DATABASE": str(directory / "demo.sqlite3")}
-    with Server("uvicorn-h11", "demo_site", directory, environment, python=python) as server:
+    with Run("uvicorn-h11-asyncio", "demo_site", directory, environment, python=python) as server:
         client = Client(server)
         client.repeat("/test/", 4)
         client.repeat("/test/", 2, keep=False)

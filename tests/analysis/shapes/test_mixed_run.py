@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from tests.support.live import ROOT, SERVERS, tracer
 from tests.support.mixed import EVERYWHERE, run
+from tests.support.server import ROOT, SERVERS, tracer
 from tracer.model.native import PURE, native
 
 CHECKER = ROOT / "benchmarks" / "check_jsonl.py"

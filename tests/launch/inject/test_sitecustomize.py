@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import tracer
-from tests.support.live import environment
+from tests.support.server import environment
 from tracer.agent.session import open_session
 
 MODULES = "import sys; print([m for m in sys.modules if m.startswith('tracer')])"

@@ -18,15 +18,37 @@ from tracer.model.native import PURE
 ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
 
-UVICORN = ("uvicorn", "demo_site.asgi:application", "--port", "{port}", "--log-level", "warning")
+UVICORN = ("uvicorn", "--port", "{port}", "--log-level", "warning")
 GUNICORN = ("gunicorn", "--bind", f"{HOST}:{{port}}", "--log-level", "warning")
-SERVERS = {
+UVICORN_WORKER = ("-k", "uvicorn_worker.UvicornWorker")
+_WORDS = {
     "uvicorn-h11-asyncio": (*UVICORN, "--http", "h11", "--loop", "asyncio"),
     "uvicorn-httptools-uvloop": (*UVICORN, "--http", "httptools", "--loop", "uvloop"),
-    "gunicorn-sync": (*GUNICORN, "demo_site.wsgi"),
-    "gunicorn-gthread": (*GUNICORN, "--threads", "4", "demo_site.wsgi"),
-    "gunicorn-uvicorn": (*GUNICORN, "-k", "uvicorn_worker.UvicornWorker", "demo_site.asgi"),
+    "gunicorn-sync": GUNICORN,
+    "gunicorn-gthread": (*GUNICORN, "--threads", "4"),
+    "gunicorn-uvicorn": (*GUNICORN, *UVICORN_WORKER),
 }
+NAMES = {
+    "uvicorn-h11-asyncio": ("uvicorn", "asyncio", "h11"),
+    "uvicorn-httptools-uvloop": ("uvicorn", "uvloop", "httptools"),
+    "gunicorn-sync": ("gunicorn.sync", None, None),
+    "gunicorn-gthread": ("gunicorn.gthread", None, None),
+    "gunicorn-uvicorn": ("gunicorn.uvicorn", "uvloop", "httptools"),
+}
+"""What a report says of each: server, loop, HTTP implementation."""
+
+ASGI = [name for name, (_, loop, _) in NAMES.items() if loop]
+WSGI = [name for name, (_, loop, _) in NAMES.items() if not loop]
+
+
+def command_of(name, site="demo_site"):
+    """Return the words that serve a site, a package with `asgi` and `wsgi`; `{port}` stays."""
+    interface = "asgi" if name in ASGI else "wsgi"
+    return (*_WORDS[name], f"{site}.{interface}:application")
+
+
+SERVERS = {name: command_of(name) for name in _WORDS}
+"""How each serves the demo."""
 
 
 def free_port():
@@ -41,7 +63,9 @@ def environment(*paths, **variables):
         name: value
         for name, value in os.environ.items()
         if name == PURE
-        or not name.startswith(("TRACER_", "PYTHONPATH", "DEMO_", "DJANGO_SETTINGS"))
+        or not name.startswith(
+            ("TRACER_", "PYTHONPATH", "PYTHONASYNCIODEBUG", "DEMO_", "DJANGO_SETTINGS")
+        )
     }
     path = os.pathsep.join(str(one) for one in (*paths, ROOT))
     return {**base, "PYTHONPATH": path, **variables}
@@ -50,15 +74,16 @@ def environment(*paths, **variables):
 class Server:
     """A server command that runs until `stop`; `{port}` in it becomes a free port."""
 
-    def __init__(self, command, env, log):
+    def __init__(self, command, env, log, *, cwd=None, python=sys.executable):
         self.port = free_port()
         self.log = log
         words = [word.replace("{port}", str(self.port)) for word in command]
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", *words],
+                [python, "-m", *words],
                 env=env,
-                cwd=log.parent,
+                cwd=cwd or log.parent,
+                stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,

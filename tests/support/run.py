@@ -1,47 +1,21 @@
-"""Real servers, traced by `tracer run`, asked by a plain client, read by `tracer report`."""
+"""A site on one of the servers under `tracer run`, asked by a plain client, and its recording."""
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import itertools
-import json
-import os
 import secrets
-import signal
 import socket
-import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tracer.model.native import PURE
+from tests.support.server import ROOT, Server, command_of, environment, requests_in, tracer
 
-ROOT = Path(__file__).resolve().parents[2]
-UVICORN_WORKER = "uvicorn_worker.UvicornWorker"
-SERVERS = {
-    "uvicorn-h11": ("asgi", ["uvicorn", "--http", "h11", "--loop", "asyncio"]),
-    "uvicorn-uvloop": ("asgi", ["uvicorn", "--http", "httptools", "--loop", "uvloop"]),
-    "gunicorn-sync": ("wsgi", ["gunicorn", "--workers", "1"]),
-    "gunicorn-gthread": (
-        "wsgi",
-        ["gunicorn", "--workers", "1", "--worker-class", "gthread", "--threads", "4"],
-    ),
-    "gunicorn-uvicorn": ("asgi", ["gunicorn", "--workers", "1", "--worker-class", UVICORN_WORKER]),
-}
-NAMES = {
-    "uvicorn-h11": ("uvicorn", "asyncio", "h11"),
-    "uvicorn-uvloop": ("uvicorn", "uvloop", "httptools"),
-    "gunicorn-sync": ("gunicorn.sync", None, None),
-    "gunicorn-gthread": ("gunicorn.gthread", None, None),
-    "gunicorn-uvicorn": ("gunicorn.uvicorn", "uvloop", "httptools"),
-}
-ASGI = [name for name, (interface, _) in SERVERS.items() if interface == "asgi"]
-WSGI = [name for name, (interface, _) in SERVERS.items() if interface == "wsgi"]
-START_S = 30.0
-STOP_S = 20.0
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @dataclass
@@ -57,8 +31,8 @@ class Answer:
 
 
 @dataclass
-class Server:
-    """One server process, with or without the tracer."""
+class Run:
+    """One of the servers, serving a site, by `tracer run` or without; and its recording."""
 
     name: str
     site: str
@@ -69,90 +43,56 @@ class Server:
     options: tuple[str, ...] = ()
 
     def __enter__(self):
-        interface, words = SERVERS[self.name]
-        self.port = free_port()
         self.recording = self.directory / f"{self.name}.recording"
-        self.log = self.directory / f"{self.name}.log"
-        module, *options = words
-        address = (
-            ["--port", str(self.port)]
-            if module == "uvicorn"
-            else ["--bind", f"127.0.0.1:{self.port}"]
-        )
-        application = f"{self.site}.{interface}:application"
-        command = [self.python, "-m", module, application, *options, *address, *self.options]
+        variables = {"DJANGO_SETTINGS_MODULE": f"{self.site}.settings", **self.environment}
+        command = (*command_of(self.name, self.site), *self.options)
         if self.traced:
-            record = ["run", "--record", str(self.recording), "--record-paths", "--"]
-            command = [sys.executable, "-m", "tracer", *record, *command]
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                command,
-                cwd=ROOT,
-                env=_environment(self.environment, self.site),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        try:
-            self._wait()
-        except BaseException:
-            self.stop()
-            raise
+            record = ("run", "--record", str(self.recording), "--record-paths", "--")
+            command = ("tracer", *record, self.python, "-m", *command)
+        self.server = Server(
+            command,
+            environment(**variables),
+            self.directory / f"{self.name}.log",
+            cwd=ROOT,
+            python=sys.executable if self.traced else self.python,
+        )
+        self.server.__enter__()
         return self
 
     def __exit__(self, *_error):
-        self.stop()
+        try:
+            self.stop()
+        finally:
+            self.server.__exit__()
+
+    @property
+    def port(self):
+        return self.server.port
 
     def stop(self):
         """End the server as an operator would."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                os.killpg(self.process.pid, signal.SIGKILL)
-                self.process.wait(STOP_S)
+        return self.server.stop()
 
     def records(self):
         """Every recorded request, as `tracer report` tells it; the server is ended first."""
         self.stop()
-        told = self.report("jsonl")
-        return [json.loads(line) for line in told.splitlines()]
+        return requests_in(self.recording)
 
     def report(self, form):
-        done = subprocess.run(
-            [sys.executable, "-m", "tracer", "report", str(self.recording), "--format", form],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
+        done = tracer("report", self.recording, "--format", form, timeout=120)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     def text(self):
         """What the server printed."""
-        return self.log.read_text(errors="replace")
-
-    def _wait(self):
-        deadline = time.monotonic() + START_S
-        while time.monotonic() < deadline:
-            if self.process.poll() is not None:
-                break
-            with contextlib.suppress(OSError):
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return
-            time.sleep(0.03)
-        raise AssertionError(f"{self.name} does not listen: {self.text()[-3000:]}")
+        return self.server.output
 
 
 class Client:
     """Asks one server, by keep-alive or by a connection each time."""
 
-    def __init__(self, server: Server):
-        self.port = server.port
+    def __init__(self, run: Run):
+        self.port = run.port
         self._kept: http.client.HTTPConnection | None = None
 
     def ask(self, path, *, method="GET", body=None, headers=None, keep=True):
@@ -216,12 +156,6 @@ class Client:
         return connection
 
 
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
-
-
 def head(method, path, *, trace_id=None, headers=(), close=True):
     """The bytes of a request's head."""
     trace_id = trace_id or secrets.token_hex(16)
@@ -233,13 +167,3 @@ def head(method, path, *, trace_id=None, headers=(), close=True):
         *headers,
     ]
     return "\r\n".join([*lines, "", ""]).encode()
-
-
-def _environment(extra, site):
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name == PURE or not name.startswith(("TRACER_", "DJANGO_"))
-    }
-    kept.pop("PYTHONASYNCIODEBUG", None)
-    return {**kept, "DJANGO_SETTINGS_MODULE": f"{site}.settings", **extra}
