@@ -77,7 +77,7 @@ def _open_parsed(recorder: Recorder, handler: Any) -> None:
     read_headers = functools.partial(_headers, handler.headers)
     timeline = _open(recorder, handler, handler.path.partition("?")[0], read_headers)
     if timeline is not None:
-        timeline.method = recorder.name(handler.command)
+        timeline.method = recorder.method(handler.command)
 
 
 def _headers(headers: Any) -> dict[str, str]:
