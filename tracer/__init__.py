@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,9 +10,6 @@ if TYPE_CHECKING:
 __all__ = ["__version__", "install", "uninstall", "wrap"]
 
 __version__ = "0.1.0"
-
-# A worker that has changed its user can't enter the directory through which it found us.
-__path__ = [os.path.realpath(entry) for entry in __path__]
 
 
 def __getattr__(name: str) -> Any:

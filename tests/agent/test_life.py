@@ -346,7 +346,6 @@ def test_everything_is_its_users_alone(path, home):
                     *path.parent.glob("site.tracer-*"),
                     *session.directory.iterdir(),
                 ]
-                if entry.name != "site"
             }
             assert set(modes.values()) <= {0o600, 0o700}, modes
             assert session.directory.stat().st_mode & 0o777 == 0o700

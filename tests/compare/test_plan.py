@@ -10,10 +10,9 @@ from types import SimpleNamespace
 import pytest
 
 from tracer.compare import plan as plan_module
+from tracer.compare.experiment import Configuration, Experiment
 from tracer.compare.load import LoadPlan
 from tracer.compare.plan import (
-    Configuration,
-    Experiment,
     NothingMeasuredError,
     run_experiment,
     schedule,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import importlib
 import inspect
@@ -157,4 +158,6 @@ def test_a_stand_in_keeps_name_signature_and_kind_of_the_original(probe, seam, r
 
 def gives_coroutines(function):
     """Whether asgiref takes it for a coroutine function; on 3.11 it looks for asyncio's mark."""
-    return inspect.iscoroutinefunction(function) or hasattr(function, "_is_coroutine")
+    return inspect.iscoroutinefunction(function) or (
+        getattr(function, "_is_coroutine", None) is vars(asyncio.coroutines).get("_is_coroutine", 0)
+    )

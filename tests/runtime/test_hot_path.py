@@ -44,7 +44,7 @@ REQUESTS = 20
 TASKS = {
     *("create_task.<locals>.create_task", "call_at.<locals>.call_at", "_mark_timer", "is_followed"),
     *("call_soon_threadsafe.<locals>.bridged", "_thread_start.<locals>.start", "follow_task"),
-    *("followed", "_begin", "_followed_by", "_take_name", "_mark_awaited", "_completes"),
+    *("followed", "begin_track", "_mark_awaited", "_completes"),
     *("_references", "_references.<locals>.<listcomp>", "_filled", "installed"),
     "Recorder.watch_loop",
 }
@@ -63,8 +63,10 @@ EDGES = {
         "attempt",
     ),
     *("connection_state_of", "ConnectionState.touched", "_loop_name", "root_track", "attempt"),
+    *("_begin_root", "_end_root"),
     *("Recorder.open", "Recorder.open_early", "Recorder._open", "Recorder.admit", "Recorder.close"),
     *("Recorder._send", "RingWriter.write", "Sampler.judge", "Sampler.settle", "Naming.endpoint"),
+    "Naming.method",
     *("identify", "_headers", "_headers.<locals>.<dictcomp>"),
 }
 """What opens a request's timeline, closes it and hands it over."""

@@ -3,8 +3,17 @@ from __future__ import annotations
 import os
 import threading
 
-from tracer.model.nametable import CodeLocation, Endpoint, endpoint_in, locations_in
+import pytest
+
+from tracer.analysis.attribution.worker import owner_in
+from tracer.model.clock import now
+from tracer.model.frames import TIMELINE, decode_timeline
+from tracer.model.layers import Owner
+from tracer.model.nametable import OTHER, CodeLocation, Endpoint, endpoint_in, locations_in
+from tracer.ring.reader import RingReader
+from tracer.ring.writer import RingWriter
 from tracer.runtime.naming import Naming
+from tracer.runtime.recorder import Recorder
 from tracer.runtime.threadnames import ThreadNames
 
 
@@ -77,3 +86,40 @@ def test_ever_new_threads_are_not_told_without_end():
     for one in (*threads, *kept):
         one.join()
     assert len(names.by_number()) <= 65
+
+
+def test_a_flood_of_names_costs_names_and_nothing_else(tmp_path):
+    writer = RingWriter(tmp_path, 1 << 20)
+    recorder = Recorder(writer)
+    for number in range(60_000):
+        recorder.name(f"shop.errors.Error{number}")
+    timeline = recorder.open("wsgi", "gunicorn.sync", now())
+    timeline.error_type = recorder.name("shop.errors.OneMore")
+    timeline.method = recorder.method("GET")
+    recorder.close(timeline)
+    reader = RingReader(next(tmp_path.glob("*.ring")))
+    try:
+        (kept,) = [one for kind, one in reader.frames() if kind == TIMELINE]
+        names = reader.names(0)
+    finally:
+        reader.close()
+    head, _ = decode_timeline(kept)
+    assert names[head.error_type - 1] == OTHER
+    assert names[head.server - 1] == OTHER
+    assert len(recorder.names) < 60_000
+    assert writer._told == len(writer._texts)
+    assert recorder.problems["recorder:names"][0] == "refused"
+
+
+def test_an_owner_without_room_is_its_layer():
+    naming = Naming()
+    number = naming.owner("view", "shop." + "v" * 20_000)
+    text = next(text for text, known in naming.numbers.items() if known == number)
+    assert owner_in(text) == Owner("view")
+
+
+@pytest.mark.parametrize("text", ["BREW", "get", "G\x1fT", "X" * 8_000])
+def test_a_method_that_no_standard_knows_has_no_name_of_its_own(text):
+    naming = Naming()
+    assert naming.method(text) == naming.name(OTHER)
+    assert naming.method("PROPFIND") == naming.name("PROPFIND")

@@ -31,7 +31,8 @@ class Names(dict):
 
 
 def sampler(**fields):
-    return Sampler(Policy(**fields), Names().__getitem__)
+    """A sampler that trusts callers, where nothing else is said."""
+    return Sampler(Policy(**{"remote_limit": None, **fields}), Names().__getitem__)
 
 
 def headers(randomness, flags="00", state=None):
@@ -212,13 +213,28 @@ def test_the_limit_of_flags_can_be_set_and_lifted(clock, limit, kept):
     assert sum(one is not None for one in found) == kept
 
 
-def test_beyond_the_limit_the_rate_decides_and_the_weight_is_the_rarer_of_both(clock):
+def test_beyond_the_limit_the_rate_decides_whatever_the_caller_says():
     one = sampler(rate=0.25, parent_based=True, remote_limit=0)
-    top = SPACE - 1
-    assert recorded(one, "/", headers(top, "01", "ot=th:8")) == ("rate", 4.0)
-    assert recorded(one, "/", headers(top, "01", "ot=th:e")) == ("rate", 8.0)
-    assert math.isnan(recorded(one, "/", headers(top, "01"))[1])
-    assert recorded(one, "/", headers(HALF, "01", "ot=th:8")) is None
+    for state in (None, "ot=th:e", "ot=rv:ffffffffffffff"):
+        found = [recorded(one, "/", headers(SPACE - 1, "01", state)) for _ in range(1_000)]
+        kept = [each for each in found if each is not None]
+        assert set(kept) == {("rate", 4.0)}
+        assert 150 < len(kept) < 350
+
+
+@pytest.mark.parametrize("bits", [SPACE - 1, 0], ids=["all ones", "all zeros"])
+@pytest.mark.parametrize("state", [None, "ot=rv:ffffffffffffff", "ot=rv:00000000000000"])
+def test_a_caller_nobody_trusts_has_no_say_in_what_a_rate_keeps(bits, state):
+    one = sampler(rate=0.1, remote_limit=10)
+    found = [recorded(one, "/", headers(bits, "01", state)) for _ in range(2_000)]
+    assert 120 < sum(each is not None for each in found) < 280
+
+
+def test_what_a_caller_nobody_trusts_says_of_its_rate_is_no_weight():
+    one = sampler(rate=0.0, parent_based=True, remote_limit=10)
+    kept, weight = recorded(one, "/", headers(SPACE - 1, "01", "ot=th:ff"))
+    assert kept == "parent"
+    assert math.isnan(weight)
 
 
 def test_a_fork_counts_from_nothing():

@@ -5,6 +5,7 @@ import contextvars
 import gc
 import inspect
 import weakref
+from unittest import mock
 
 import pytest
 
@@ -303,3 +304,16 @@ def test_what_a_server_reads_is_a_head_until_the_method_is_known(timeline):
     timeline.method = 3
     assert reading("body") == "BODY"
     assert codes(timeline) == [(ENTER, 4), (EXIT, 4), (ENTER, 5), (EXIT, 5)]
+
+
+def test_what_answers_to_any_attribute_is_no_coroutine_function():
+    class Proxy:
+        def __getattr__(self, name):
+            return Proxy()
+
+        def __call__(self):
+            return 7
+
+    assert not scopes.is_coroutine_function(Proxy())
+    assert not scopes.is_coroutine_function(mock.MagicMock())
+    assert scopes.scoped(Proxy(), 1)() == 7

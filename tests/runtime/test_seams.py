@@ -213,3 +213,23 @@ def test_one_seam_that_cannot_be_put_back_does_not_keep_the_others(recorder, lib
     installation.start()
     installation.stop()
     assert library.function is function
+
+
+def test_two_probes_may_have_a_seam_on_the_same_attribute(library, recorder):
+    seam = Seam("seams_library:function", make_wrapper)
+    installation = Installation(recorder, (Probe("one", (seam,)), Probe("other", (seam,))))
+    installation.start()
+    assert library.function(7) == ("stood in", ("stood in", 7))
+    assert set(installation.statuses) == {seam.target, f"{seam.target} (other)"}
+    installation.stop()
+    assert library.function is function
+
+
+@pytest.mark.parametrize("error", [SystemExit, ZeroDivisionError])
+def test_whatever_a_probe_raises_its_host_goes_on(library, recorder, error):
+    def raises(*_given):
+        raise error
+
+    installation = installed(recorder, Seam("seams_library:function", raises), prepare=raises)
+    assert {status for status, _ in installation.statuses.values()} == {"refused"}
+    assert library.function is function

@@ -1,6 +1,6 @@
 """The agent itself, started by `tracer.launch.spawn`: one process beside all workers of a server.
 
-    python -m tracer.agent.process RECORDING DIRECTORY PID COMMAND new|keep LOCK [READY]
+    python -m tracer.agent.process RECORDING DIRECTORY PID new|keep LOCK [READY]
 
 It polls the rings of a directory, writes what it finds in batches, and ends when the
 process PID (0: none) and all that may hand something over have ended. Exit codes 0 and 2
@@ -26,7 +26,7 @@ from tracer.agent.directories import SOCKET, put_away_leftovers, remove_if_empty
 from tracer.agent.server import Watch
 from tracer.export.channel import Channel
 from tracer.launch.priority import give_way
-from tracer.launch.spawn import CONCLUDE
+from tracer.launch.spawn import COMMAND, CONCLUDE
 from tracer.recording.file import RecordingError, read_meta
 from tracer.recording.writer import RecordingWriter
 from tracer.ring.locks import hold_alone
@@ -42,7 +42,7 @@ _IDLE_AFTER_S: Final = 1.0
 _LAST_DRAIN_S: Final = 5.0
 _EXPORTED_S: Final = 15.0
 _LOG_SIZE: Final = 64 * 1024
-_ARGUMENTS: Final = (7, 8)
+_ARGUMENTS: Final = (6, 7)
 _NICER: Final = 5
 
 
@@ -83,13 +83,13 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write(f"usage: {(__doc__ or '').splitlines()[2].strip()}\n")
         return 2
     path, directory = Path(arguments[1]), Path(arguments[2])
-    ready = int(arguments[7]) if len(arguments) > _ARGUMENTS[0] else None
+    ready = int(arguments[6]) if len(arguments) > _ARGUMENTS[0] else None
     _step_aside(directory)
-    if not hold_alone(int(arguments[6])):
+    if not hold_alone(int(arguments[5])):
         return _refuse(ready, f"{directory}: another agent serves it")
     try:
-        keep = arguments[5] == "keep"
-        recording = _open(path, directory, arguments[4], keep=keep)
+        keep = arguments[4] == "keep"
+        recording = _open(path, directory, keep=keep)
         listener = listen(directory)
     except RecordingError as error:
         return _refuse(ready, str(error))
@@ -132,7 +132,7 @@ def _end(agent: Agent, recording: RecordingWriter, channel: Channel | None) -> N
         _say(f"the recording could not be ended cleanly ({error})")
 
 
-def _open(path: Path, directory: Path, command: str, *, keep: bool) -> RecordingWriter:
+def _open(path: Path, directory: Path, *, keep: bool) -> RecordingWriter:
     """Begin the recording; or go on with it, where this directory's last agent was killed."""
     meta = {"socket": str(directory / SOCKET)}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -143,7 +143,9 @@ def _open(path: Path, directory: Path, command: str, *, keep: bool) -> Recording
         _refuse_another(path, there, meta["socket"])
         if keep or there.get("socket") == meta["socket"]:
             return RecordingWriter.reopen(path, meta, rotation, conclude=conclude)
-    return RecordingWriter(path, {**meta, "command": command}, rotation, conclude=conclude)
+    return RecordingWriter(
+        path, {**meta, "command": os.environ.get(COMMAND, "")}, rotation, conclude=conclude
+    )
 
 
 def _recording_at(path: Path) -> dict[str, object] | None:

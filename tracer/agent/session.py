@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
 import shutil
@@ -30,6 +29,9 @@ _TIMEOUT_S: Final = 60.0
 _DYING_S: Final = 1.0
 _ASKED: Final = frozenset({*sampling.VARIABLES, *flame_policy.VARIABLES})
 _EVERY: Final = {sampling.SAMPLE: "1"}
+_INJECT: Final = str(Path(tracer.__file__).resolve().parent / "launch" / "inject")
+"""What is put on a server's path is a part of the package: nobody else can write there, and it
+doesn't go when the server does."""
 
 
 class Session:
@@ -54,13 +56,12 @@ class Session:
 
     def environment(self, base: Mapping[str, str]) -> dict[str, str]:
         """Return the environment of a server that shall be traced by this agent."""
-        site = str(self.directory / "site")
         path = base.get("PYTHONPATH")
         kept = {name: text for name, text in base.items() if name not in _ASKED}
         return {
             **kept,
             **self._policy,
-            "PYTHONPATH": f"{site}{os.pathsep}{path}" if path else site,
+            "PYTHONPATH": f"{_INJECT}{os.pathsep}{path}" if path else _INJECT,
             RING_DIRECTORY: str(self.directory),
             RECORD_PATHS: "1" if self._paths else "0",
             ENABLED: "1" if self._exported else "0",
@@ -151,8 +152,6 @@ def _start(agent: AgentSpec) -> None:
             raise AgentError(f"{directory}: another agent serves it")
         reading, ready = os.pipe()
         try:
-            with contextlib.suppress(FileExistsError):
-                _make_site(directory / "site")
             os.close(lock(directory / ALIVE, alone=False))
             start_agent(agent, held, ready)
         finally:
@@ -184,18 +183,3 @@ def _first_word(reading: int) -> str:
         if answer != "ok":
             stream.read()  # to its end: when an error is told, nothing of the attempt is left
         return answer
-
-
-def _make_site(site: Path) -> None:
-    """Make the one entry that a traced process gets on its path: it holds only us.
-
-    Compiled once, not by every run anew: that is half of what a start costs.
-    """
-    package = Path(tracer.__file__).parent
-    site.mkdir()
-    (site / "tracer").symlink_to(package)
-    (site / "sitecustomize.py").symlink_to(package / "launch" / "inject" / "sitecustomize.py")
-    compiled = package / "launch" / "inject" / "__pycache__"
-    with contextlib.suppress(OSError):
-        compiled.mkdir(exist_ok=True)
-        (site / "__pycache__").symlink_to(compiled)

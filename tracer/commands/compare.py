@@ -185,13 +185,15 @@ def _report(
     from rich.console import Console
 
     from tracer.compare.report import document_of, render
+    from tracer.reports.files import open_output
 
     documents = [document_of(experiment, outcome) for experiment, outcome in runs]
     first = documents[0]
     if documents[1:]:
         first["also"] = documents[1:]
     if json_path is not None:  # before anything is printed: a closed pager must not lose it
-        json_path.write_text(json.dumps(first, indent=1) + "\n", encoding="utf-8")
+        with open_output(json_path) as written:
+            written.write(json.dumps(first, indent=1) + "\n")
 
     def draw(console: Console) -> None:
         render(documents, runs, console)

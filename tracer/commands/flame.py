@@ -170,12 +170,10 @@ def _opened(path: Path) -> Recording:
 
 def _write(picture: FlameGraph, form: str, target: Path) -> None:
     content = _content(picture, form)
-    if isinstance(content, bytes):
-        with click.open_file(str(target), "wb") as stream:
-            stream.write(content)
-    else:
-        with click.open_file(str(target), "w", encoding="utf-8") as stream:
-            stream.write(content)
+    from tracer.reports.files import open_output
+
+    with open_output(target, "wb" if isinstance(content, bytes) else "w") as stream:
+        stream.write(content)
     if str(target) != "-":
         click.echo(str(target), err=True)
 

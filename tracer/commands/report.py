@@ -10,11 +10,10 @@ import click
 
 from tracer.commands import BadInputError
 from tracer.model.wording import plural
+from tracer.reports.files import open_output
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from contextlib import AbstractContextManager
-    from typing import TextIO
 
     from tracer.analysis.attribution.request import Request
     from tracer.analysis.statistics.measurement import Measurement
@@ -144,7 +143,7 @@ def open_recording(path: Path) -> Recording:
 def _write_lines(requests: Iterator[Request], output: Path) -> None:
     from tracer.reports.json import jsonl
 
-    with _stream(output) as stream:
+    with open_output(output) as stream:
         jsonl(requests, stream)
 
 
@@ -157,7 +156,7 @@ def _print(measurement: Measurement, form: str, output: Path, *, named: bool) ->
 
     document: dict[str, Any] = report_document(measurement)
     if form == "json":
-        with _stream(output) as stream:
+        with open_output(output) as stream:
             dump(document, stream)
         return
 
@@ -167,13 +166,8 @@ def _print(measurement: Measurement, form: str, output: Path, *, named: bool) ->
         else:
             render_report(document, measurement, console)
 
-    with _stream(output) as stream:
+    with open_output(output) as stream:
         render(Console(file=stream, width=None if stream.isatty() else 100))
-
-
-def _stream(output: Path) -> AbstractContextManager[TextIO]:
-    opened: AbstractContextManager[TextIO] = click.open_file(str(output), "w", encoding="utf-8")  # type: ignore[assignment]
-    return opened
 
 
 def not_exported(export: Mapping[str, Any]) -> int:

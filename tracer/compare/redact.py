@@ -12,19 +12,26 @@ _NAMED: Final = re.compile(
     r"(?P<value>'[^']*'|\"[^\"]*\"|[^\s'\"-][^\s'\"]*|(?<==)[^\s'\"]+)",
     re.IGNORECASE,
 )
-_URL: Final = re.compile(r"(?P<scheme>[\w+.-]+://)(?P<user>[^\s/:@'\"]*):[^\s/@'\"]+@")
+_URL: Final = re.compile(r"(?P<scheme>[\w+.-]+://)[^\s/@'\"]+@")
+_ASSIGNED: Final = re.compile(r"(?P<name>(?:^|(?<=\s))[A-Za-z_]\w*=)(?:'[^']*'|\"[^\"]*\"|\S+)")
+_HARMLESS: Final = frozenset({"DJANGO_SETTINGS_MODULE=", "WEB_CONCURRENCY=", "PORT="})
 _QUERY: Final = re.compile(rf"(?P<name>[?&]{_NAME}[\w.-]*=)[^\s&'\"]+", re.IGNORECASE)
 
 
 def redact(command: str) -> str:
     """Return the command with the values of secrets replaced by `***`.
 
-    A secret is what follows an option or a variable named like one
-    (`--db-password=…`, `--token …`, `SECRET_KEY=…`) and a password in a URL.
+    A secret is what follows an option named like one (`--db-password=…`, `--token …`), the value
+    of a variable (`env NAME=…`), but for a few that are known, and who a URL is asked as.
     """
     command = _NAMED.sub(_hide_named, command)
-    command = _URL.sub(rf"\g<scheme>\g<user>:{HIDDEN}@", command)
+    command = _URL.sub(rf"\g<scheme>{HIDDEN}@", command)
+    command = _ASSIGNED.sub(_hide_assigned, command)
     return _QUERY.sub(rf"\g<name>{HIDDEN}", command)
+
+
+def _hide_assigned(match: re.Match[str]) -> str:
+    return match[0] if match["name"] in _HARMLESS else f"{match['name']}{HIDDEN}"
 
 
 def _hide_named(match: re.Match[str]) -> str:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 RING_DIRECTORY: Final = "TRACER_RING_DIRECTORY"
 RECORD: Final = "TRACER_RECORD"
 CONCLUDE: Final = "TRACER_CONCLUDE"
+COMMAND: Final = "TRACER_COMMAND"
+"""What the recording says was run: not among an agent's arguments, which all users see."""
 
 _SHELL: Final = "/bin/sh"
 # Exit codes 0 and 2 are the agent's own wish, 126 and 127 say it can't be run. The pause before
@@ -94,8 +96,9 @@ def start_agent(what: AgentSpec, lock: int, ready: int | None = None) -> None:
     )
     variables.update({**what.rotate, **what.export})
     variables[CONCLUDE] = "1" if what.conclude else "0"
+    variables[COMMAND] = what.command
     agent = [sys.executable, "-m", "tracer.agent.process", str(what.recording)]
-    agent += [str(what.directory), str(what.watch), what.command]
+    agent += [str(what.directory), str(what.watch)]
     agent += ["keep" if what.keep else "new", str(_LOCK_AT)]
     agent += [str(_READY_AT)] if ready is not None else []
     descriptors = [(lock, _LOCK_AT)] + ([(ready, _READY_AT)] if ready is not None else [])

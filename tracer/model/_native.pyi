@@ -2,7 +2,7 @@
 # instants and durations nanoseconds, owners and names numbers of the worker's name table.
 
 from array import array
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import ContextVar
 from mmap import mmap
 from typing import Any, Self, TypeAlias, final
@@ -54,14 +54,15 @@ class Waiting:
     def end(self) -> None: ...
 
 @final
-class Steps(Awaitable[Any]):
+class Steps(Coroutine[Any, Any, Any]):
     def __new__(
         cls,
         coroutine: Coroutine[Any, Any, Any],
         timeline: Timeline,
         track: int,
-        waiting: Waiting | None,
+        begin: Callable[[Timeline], Any],  # gives a Waiting or None
         mark_awaited: Callable[[Timeline, object, int], None],
+        end: Callable[[], None] = ...,
     ) -> Self: ...
     def __await__(self) -> Any: ...
     def send(self, value: Any, /) -> Any: ...

@@ -11,6 +11,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+OTHER: Final = "_OTHER"
+"""Stands for all names there is no room for, as in OpenTelemetry's semantic conventions."""
+
+OWNER_SEPARATOR: Final = "\x1f"
+"""Between layer, detail, part and phase in the text of an owner."""
+
 _SEPARATOR: Final = "\x1f"
 _PLACE: Final = "place"
 _ENDPOINT: Final = "endpoint"

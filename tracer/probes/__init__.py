@@ -36,7 +36,7 @@ def all_probes(*, server_timing: bool = False) -> tuple[Probe, ...]:
     for entry in foreign():
         try:
             probe = entry.load()
-        except Exception:
+        except (Exception, SystemExit):  # a probe never breaks its host
             logging.getLogger("tracer").warning(
                 "tracer: probe %s cannot be loaded", entry.name, exc_info=True
             )

@@ -34,11 +34,11 @@ from tracer.runtime.loop_state import WATCHED
 from tracer.runtime.recorder import LONG_NS
 from tracer.runtime.scopes import disarm, finish_wrapper, mark, mark_at, mark_coroutine_function
 from tracer.runtime.seams import Probe, Seam
-from tracer.runtime.tasks import followed, own_code
+from tracer.runtime.tasks import begin_track, followed
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
     from concurrent.futures import Executor
 
     from tracer.runtime.recorder import Recorder
@@ -67,7 +67,7 @@ def _sync_to_async(recorder: Recorder, original: Callable[..., Any]) -> Callable
         if timeline is None:
             return original(self, *args, **kwargs)
         site = _site(sites, self.func)
-        return _hop(original(self, *args, **kwargs), timeline, site)
+        return _hop(functools.partial(original, self, *args, **kwargs), timeline, site)
 
     return mark_coroutine_function(__call__)
 
@@ -81,10 +81,10 @@ def _site(sites: Sites, function: Any) -> int:
         return 0
 
 
-async def _hop(call: Coroutine[Any, Any, Any], timeline: Timeline, site: int) -> Any:
+async def _hop(call: Callable[[], Any], timeline: Timeline, site: int) -> Any:
     mark(timeline, HOP, site)
     try:
-        return await call
+        return await call()
     finally:
         timeline.handing = 0
         mark(timeline, HOP_END, 0)
@@ -208,21 +208,19 @@ def _main_wrap(_recorder: Recorder, original: Callable[..., Any]) -> Callable[..
             return coroutine
         track = timeline.next_id()
         mark(timeline, BRIDGE, track)
-        return _begin_bridge(coroutine, timeline, track)
+        return followed(coroutine, timeline, track, functools.partial(_begin_bridge, track))
 
     return mark_coroutine_function(main_wrap)
 
 
-async def _begin_bridge(coroutine: Coroutine[Any, Any, Any], timeline: Timeline, track: int) -> Any:
+def _begin_bridge(track: int, timeline: Timeline) -> Any:
+    """Mark the first step of a coroutine that a thread waits for."""
     if native is None:
         _beginning[ident()] = (timeline, BEGUN, track)
     else:
         native.begin_bridge(timeline, BEGUN, track)
     mark(timeline, OS_THREAD, native_id())
-    return await followed(coroutine, timeline, track)
-
-
-own_code.add(_begin_bridge.__code__)
+    return begin_track(timeline)
 
 
 def _watch_loops(recorder: Recorder) -> Callable[[], None]:

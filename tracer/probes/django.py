@@ -122,6 +122,8 @@ def _make_view_atomic(recorder: Recorder, original: Callable[..., Any]) -> Calla
             return _trace_view(recorder, callback, view)
         traced = traced_views.get(view)
         if traced is None:
+            if len(traced_views) >= _MOST_VIEWS:  # views that are made anew for each request
+                traced_views.clear()
             traced = traced_views[view] = _trace_view(recorder, view, view)
         return traced
 
@@ -192,6 +194,7 @@ def _trace_view(recorder: Recorder, callback: Any, view: Any) -> Callable[..., A
 
 
 _HANDLERS: Final = "django.core.handlers"
+_MOST_VIEWS: Final = 1_000
 PROBE = Probe(
     name="django",
     seams=(

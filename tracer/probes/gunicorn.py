@@ -204,7 +204,7 @@ def _handle_request(recorder: Recorder, original: Callable[..., Any]) -> Callabl
             request = args[1] if len(args) > 2 else args[0]  # noqa: PLR2004
             wanted = recorder.admit(timeline, request.path, functools.partial(_headers, request))
             if timeline is not None and wanted:
-                timeline.method = recorder.name(request.method)
+                timeline.method = recorder.method(request.method)
         except Exception:  # noqa: BLE001 - a request never fails because of us
             wanted = False
             disarm(None, "reading a request")

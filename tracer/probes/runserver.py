@@ -59,12 +59,16 @@ def _close(recorder: Recorder, timeline: Timeline, handler: Any) -> None:
     recorder.close(timeline)
 
 
+def _touch(handler: Any) -> None:
+    handler.__dict__[_TOUCH] = now() if handler.raw_requestline else 0
+
+
 def _parse(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
     """The first line is there: a request has begun, or the client has gone."""
 
     @functools.wraps(original)
     def parse_request(self: Any) -> Any:
-        self.__dict__[_TOUCH] = now() if self.raw_requestline else 0
+        attempt("noting a first line", _touch, self)
         understood = original(self)
         if understood:
             attempt("opening a timeline", _open_parsed, recorder, self)
@@ -77,7 +81,7 @@ def _open_parsed(recorder: Recorder, handler: Any) -> None:
     read_headers = functools.partial(_headers, handler.headers)
     timeline = _open(recorder, handler, handler.path.partition("?")[0], read_headers)
     if timeline is not None:
-        timeline.method = recorder.name(handler.command)
+        timeline.method = recorder.method(handler.command)
 
 
 def _headers(headers: Any) -> dict[str, str]:

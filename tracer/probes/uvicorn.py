@@ -105,7 +105,7 @@ def _open(recorder: Recorder, cycle: Any, http: str) -> Timeline | None:
             cycle.on_response = functools.partial(_first_answer, recorder, cycle.on_response)
         return None
     timeline.connection = touches.number
-    timeline.method = recorder.name(scope["method"])
+    timeline.method = recorder.method(scope["method"])
     timeline.http = recorder.name(http)
     timeline.loop = recorder.name(_loop_name(asyncio.get_running_loop()))
     mark(timeline, OS_THREAD, native_id())

@@ -23,6 +23,9 @@ NAME_ATTRIBUTE: Final = "_tracer_name"
 
 _OWN_PACKAGE: Final = __name__.partition(".")[0]
 
+_MOST_SEEN: Final = 20_000
+"""So much code of others is kept, whose addresses tell sites apart."""
+
 
 class Sites:
     """The sites seen in this process."""
@@ -46,6 +49,10 @@ class Sites:
             known: int | None = native.handoff_site(self._known, self._ours, function)
             if known is not None:
                 return known
+        if len(self._seen) >= _MOST_SEEN:  # code that is made anew for each request
+            self._known.clear()
+            self._ours.clear()
+            self._seen.clear()
         frame: FrameType | None = sys._getframe()  # noqa: SLF001 - the way to ask who asked
         ours = self._ours
         while frame is not None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from functools import partial
-from random import getrandbits
 from typing import TYPE_CHECKING, Any
 
+from tracer.model.randomness import random_bits
 from tracer.model.traceparent import parse_traceparent
 
 if TYPE_CHECKING:
@@ -60,9 +60,9 @@ def identify(timeline: Timeline) -> Ids:
             return settled
     verdict = timeline.verdict
     if verdict.trace_id:
-        return getrandbits(64) or 1, verdict.trace_id, verdict.parent_span_id
+        return random_bits(64) or 1, verdict.trace_id, verdict.parent_span_id
     if read_headers is not None and (headers := read_headers()):
         parent = parse_traceparent(headers.get("traceparent"))
         if parent is not None:
-            return getrandbits(64) or 1, parent[0], parent[1]
-    return getrandbits(64) or 1, getrandbits(128) or 1, None
+            return random_bits(64) or 1, parent[0], parent[1]
+    return random_bits(64) or 1, random_bits(128) or 1, None

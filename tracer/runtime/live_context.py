@@ -11,10 +11,10 @@ from __future__ import annotations
 import functools
 import threading
 from contextvars import ContextVar
-from random import getrandbits
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tracer.model.current import CURRENT
+from tracer.model.randomness import random_bits
 from tracer.model.span_ids import mask, span_id
 from tracer.runtime.scopes import is_coroutine_function, mark_coroutine_function
 
@@ -55,7 +55,7 @@ class Identity:
         self._state = caller.trace_state if caller.is_valid else None
         self.parent_id: int | None = caller.span_id if caller.is_valid else None
         self.trace_id: int = caller.trace_id if caller.is_valid else trace_id
-        self.request_id = getrandbits(64) or 1
+        self.request_id = random_bits(64) or 1
 
     def __call__(self) -> dict[str, str]:
         """Return the headers."""
@@ -90,7 +90,7 @@ def identity_of(timeline: Timeline) -> Identity:
         known = timeline.read_headers
         if not isinstance(known, Identity):
             verdict = timeline.verdict
-            chosen = (verdict.trace_id if verdict is not None else 0) or getrandbits(128) or 1
+            chosen = (verdict.trace_id if verdict is not None else 0) or random_bits(128) or 1
             known = Identity(known, chosen)
             # BatchResult already, before there was a TracerProvider.
             known.settle(getattr(known.lent, "ids", None))

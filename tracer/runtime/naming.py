@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
-from tracer.model.layers import Owner
-from tracer.model.nametable import CodeLocation, Endpoint, endpoint_text, location_text
+from tracer.model.layers import LAYERS, Owner
+from tracer.model.nametable import (
+    OTHER,
+    OWNER_SEPARATOR,
+    CodeLocation,
+    Endpoint,
+    endpoint_text,
+    location_text,
+)
+from tracer.ring.layout import NAMES_SIZE
 from tracer.runtime.code_locations import location_of
 
 if TYPE_CHECKING:
@@ -15,6 +24,18 @@ if TYPE_CHECKING:
 _MOST_PLACES: Final = 2_000
 _MOST_ENDPOINTS: Final = 200
 """No table grows without end, whatever is asked for."""
+
+_LONGEST: Final = 16_384
+_KEPT_FREE: Final = 4_096
+"""Bytes of a name as it is written, and what is left for those that stand for others."""
+
+_METHODS: Final = frozenset(
+    {
+        *("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"),
+        *("PROPFIND", "PROPPATCH", "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK", "REPORT", "SEARCH"),
+    }
+)
+"""A method is whatever a client says: those that RFC 9110 and WebDAV know have names."""
 
 _VERSIONS: Final = {"1.0": "1.0", "1.1": "1.1", "2": "2", "2.0": "2", "3": "3"}
 
@@ -25,28 +46,47 @@ Version = str | tuple[int, ...] | None
 
 
 class Numbers(dict[str, int]):
-    """Gives a text that has no number the next one: asking for those that have is no call."""
+    """Gives a text that has no number the next one: asking for those that have is no call.
 
-    def __init__(self) -> None:
+    The table is bounded, since names may come from outside: a text that no longer fits, or is too
+    long, gets the number of `OTHER`, and one of an owner that of its layer alone.
+    """
+
+    def __init__(self, full: Callable[[], None] | None = None) -> None:
+        """`full` is called when the first text finds no room."""
         super().__init__()
         self.lock = threading.Lock()
         self.new: list[str] = []
+        self._left = NAMES_SIZE - _KEPT_FREE
+        self._full = full
 
     def __missing__(self, text: str) -> int:
+        size = len(json.dumps(text)) + 1
         with self.lock:
+            if size > min(self._left, _LONGEST):
+                text, size = _instead_of(text), 0
+                full, self._full = self._full, None
+                if full is not None:
+                    full()
             number = self.get(text)
             if number is None:
                 number = self[text] = len(self) + 1
                 self.new.append(text)
+                self._left -= size
         return number
+
+
+def _instead_of(text: str) -> str:
+    layer, separator, _ = text.partition(OWNER_SEPARATOR)
+    return f"{layer}{OWNER_SEPARATOR * 3}" if separator and layer in LAYERS else OTHER
 
 
 class Naming:
     """Gives out numbers, and keeps what is still to be sent."""
 
-    def __init__(self) -> None:
-        """Begin with an empty table."""
-        self._names = Numbers()
+    def __init__(self, full: Callable[[], None] | None = None) -> None:
+        """Begin with an empty table; `full` is called when it has no room for a name."""
+        self._names = Numbers(full)
         self.name: Callable[[str], int] = self._names.__getitem__
         """Returns the number of a text; the same text has the same number in this process."""
         self._owners: dict[Owner, int] = {}
@@ -57,6 +97,10 @@ class Naming:
     def numbers(self) -> Numbers:
         """All texts with their numbers, and which of them are `new`."""
         return self._names
+
+    def method(self, text: str) -> int:
+        """Return the number of an HTTP method, `OTHER` where no standard knows it."""
+        return self.name(text if text in _METHODS else OTHER)
 
     def owner(
         self,
@@ -69,7 +113,9 @@ class Naming:
         key = Owner(layer, detail, part, phase)  # type: ignore[arg-type]
         number = self._owners.get(key)
         if number is None:
-            number = self._owners[key] = self.name("\x1f".join(field or "" for field in key))
+            number = self._owners[key] = self.name(
+                OWNER_SEPARATOR.join(field or "" for field in key)
+            )
         return number
 
     def place(self, name: str, code: object) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from tracer.model import frames
 from tracer.model.clock import now
 from tracer.model.marks import BusyNumbers, Log
+from tracer.model.nametable import OTHER
 from tracer.model.timeline import Timeline
 from tracer.runtime import loop_state
 from tracer.runtime.blockers import Blockers
@@ -75,9 +76,10 @@ class Recorder:
         """Gives OpenTelemetry's own context where the process has a TracerProvider."""
         self.live_ids: Callable[[Timeline], Ids] | None = None
         self._lock = threading.Lock()
-        self._naming = naming = Naming()
+        self._naming = naming = Naming(self._names_are_full)
         self.name, self.owner = naming.name, naming.owner
         self.place, self.endpoint = naming.place, naming.endpoint
+        self.method = naming.method
         self.names = naming.numbers
         self.threads = ThreadNames()
         self.sequence = itertools.count(1)
@@ -245,6 +247,9 @@ class Recorder:
     def problem(self, seam: str, status: str, reason: str) -> None:
         """Note a seam that is refused or missing; the first reason stands."""
         self.problems.setdefault(seam, (status, reason))
+
+    def _names_are_full(self) -> None:
+        self.problem("recorder:names", "refused", f"no room for more names: they are {OTHER}")
 
     def after_fork(self) -> None:
         """Start afresh in a forked child: nothing of the parent's is ours to hand over."""

@@ -1,10 +1,10 @@
 """Which requests are recorded: decided when a request's head is known, or else at its end.
 
-A rate is a threshold on 56 random bits: those of the trace id that OpenTelemetry's
-consistent probability sampling looks at too, or `ot=rv:` of `tracestate` in their
-stead. A request is kept where they are at or above the threshold, so every service
-that asks for the same rate keeps the same traces, and one that asks for a lower rate
-keeps a part of them.
+A rate is a threshold on 56 random bits; a request is kept where they are at or above it.
+Where callers are trusted the bits are those of the trace id that OpenTelemetry's consistent
+probability sampling looks at, or `ot=rv:` of `tracestate` in their stead, so every service
+that asks for the same rate keeps the same traces. From anybody else they could be chosen to
+have a request recorded: then they are drawn here.
 https://opentelemetry.io/docs/specs/otel/trace/tracestate-probability-sampling/
 """
 
@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import math
 from array import array
-from random import getrandbits
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tracer.model.clock import now
 from tracer.model.frames import COUNTERS, ERROR, PARENT, RATE, SLOW
+from tracer.model.randomness import random_bits
 from tracer.model.traceparent import Parent, parse_probability, parse_traceparent
 
 if TYPE_CHECKING:
@@ -132,11 +132,11 @@ class Sampler:
         parent = parse_traceparent(headers.get("traceparent"))
         if parent is not None:
             return self._judge_child(rate, parent, headers.get("tracestate"), final=final)
-        randomness = getrandbits(_BITS)
+        randomness = random_bits(_BITS)
         verdict = self._by_rate(rate, randomness, final=final)
         if verdict is None:
             return None
-        trace_id = getrandbits(_REST_BITS) << _BITS | randomness or 1
+        trace_id = random_bits(_REST_BITS) << _BITS | randomness or 1
         return Verdict(*verdict, randomness, trace_id, None, final)
 
     def settle(self, timeline: Timeline, finish_ns: int) -> bool:
@@ -178,26 +178,20 @@ class Sampler:
     ) -> Verdict | None:
         """Decide about a request of a caller who has decided about its own."""
         trace_id, span_id, sampled = parent
-        threshold, randomness = parse_probability(tracestate)
+        threshold, randomness = parse_probability(tracestate) if self._trusted else (None, None)
         if randomness is None:
-            randomness = trace_id & (_SPACE - 1)
+            randomness = trace_id & (_SPACE - 1) if self._trusted else random_bits(_BITS)
         if self._parent_based and not sampled:
             unkept = Verdict(_NOT_KEPT, math.nan, randomness, trace_id, span_id)
             return unkept if self._tail else None
-        weight = math.nan
         if self._parent_based:
             if self._trusted or self._take_token():
                 weight = _weight(threshold, randomness)
                 return Verdict(PARENT, weight, randomness, trace_id, span_id)
             self.counts[_CAPPED] += 1
             final = True
-            weight = _weight(threshold, randomness, rate.threshold)
         verdict = self._by_rate(rate, randomness, final=final)
-        if verdict is None:
-            return None
-        kept, own = verdict
-        weight = weight if self._parent_based else own
-        return Verdict(kept, weight, randomness, trace_id, span_id, final)
+        return None if verdict is None else Verdict(*verdict, randomness, trace_id, span_id, final)
 
     def _by_rate(self, rate: Rate, randomness: int, *, final: bool) -> tuple[int, float] | None:
         if randomness >= rate.threshold:
@@ -219,11 +213,11 @@ class Sampler:
 _OUTCOMES: Final = {RATE: SAMPLED, PARENT: SAMPLED, SLOW: _KEPT_SLOW, ERROR: _KEPT_ERROR}
 
 
-def _weight(threshold: int | None, randomness: int, own: int = 0) -> float:
+def _weight(threshold: int | None, randomness: int) -> float:
     """Return what a request stands for that its caller kept, NaN where the caller doesn't say.
 
     A threshold above the randomness it was held against is a lie or a mistake.
     """
     if threshold is None or threshold > randomness:
         return math.nan
-    return _SPACE / (_SPACE - max(threshold, own))
+    return _SPACE / (_SPACE - threshold)

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("tracer")
 _warned: set[str] = set()
+_ASYNCIO_MARK: Final = vars(asyncio.coroutines).get("_is_coroutine", object())
+"""What `_is_coroutine` is of functions that asyncio takes for coroutine functions, to 3.13."""
 
 
 def scoped(wrapped: Callable[..., Any], owner: int) -> Callable[..., Any]:
@@ -51,8 +53,13 @@ def scope(
 
 
 def is_coroutine_function(function: object) -> bool:
-    """Say whether calling gives a coroutine, by any of the marks in use on 3.11 to 3.14."""
-    return inspect.iscoroutinefunction(function) or hasattr(function, "_is_coroutine")
+    """Say whether calling gives a coroutine, by any of the marks in use on 3.11 to 3.14.
+
+    asyncio's mark is compared, not looked for: a proxy or a mock has any attribute.
+    """
+    if inspect.iscoroutinefunction(function):
+        return True
+    return getattr(function, "_is_coroutine", None) is _ASYNCIO_MARK
 
 
 def _sync_scope(wrapped: Callable[..., Any], owner: int) -> Callable[..., Any]:
@@ -249,7 +256,7 @@ def mark_coroutine_function(function: Callable[..., Any]) -> Callable[..., Any]:
 def _coroutine_mark() -> dict[str, object]:
     if sys.version_info >= (3, 12):
         return dict(vars(inspect.markcoroutinefunction(lambda: None)))
-    return {"_is_coroutine": vars(asyncio.coroutines)["_is_coroutine"]}
+    return {"_is_coroutine": _ASYNCIO_MARK}
 
 
 _COROUTINE_MARK: Final = _coroutine_mark()

@@ -70,6 +70,7 @@ class Installation:
         self.probes = probes
         self.statuses: dict[str, tuple[str, str | None]] = {}
         self._undo: list[Callable[[], None]] = []
+        self._tried: set[tuple[str, int]] = set()
 
     def modules(self) -> frozenset[str]:
         """Names of the modules whose import matters to a seam."""
@@ -87,9 +88,11 @@ class Installation:
     def module_imported(self, module: str) -> None:
         """Install the seams of a module that has just been imported."""
         for probe in self.probes:
-            for seam in probe.seams:
-                if seam.module == module and seam.target not in self.statuses:
-                    self._install(seam)
+            for number, seam in enumerate(probe.seams):
+                key = (probe.name, number)
+                if seam.module == module and key not in self._tried:
+                    self._tried.add(key)
+                    self._install(seam, probe)
 
     def stop(self) -> None:
         """Put every original back, the last replaced first."""
@@ -99,32 +102,37 @@ class Installation:
             except Exception:  # the others are put back all the same
                 _logger.warning("tracer: a seam could not be put back", exc_info=True)
         self.statuses.clear()
+        self._tried.clear()
 
     def _guarded(self, name: str, prepare: Callable[[Recorder], Callable[[], None]]) -> None:
         try:
             self._undo.append(prepare(self.recorder))
-        except Exception as error:  # noqa: BLE001 - a probe never breaks its host
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a probe never breaks its host
             self._refuse(name, "refused", repr(error))
 
-    def _install(self, seam: Seam) -> None:
+    def _install(self, seam: Seam, probe: Probe) -> None:
+        """Wrap an attribute; what another probe has wrapped already is wrapped once more."""
+        said = seam.target
+        if said in self.statuses:
+            said = f"{said} ({probe.name})"
         try:
             holder, name, raw = locate(seam.target)
         except (ImportError, AttributeError) as error:
             if seam.optional:
-                self.statuses[seam.target] = ("absent", str(error))
+                self.statuses[said] = ("absent", str(error))
             else:
-                self._refuse(seam.target, "absent", str(error))
+                self._refuse(said, "absent", str(error))
             return
         try:
             check_shape(raw, seam.shapes)
             replacement = seam.make_wrapper(self.recorder, raw)
             inherited = name not in vars(holder)
             setattr(holder, name, replacement)
-        except Exception as error:  # noqa: BLE001 - a probe never breaks its host
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a probe never breaks its host
             reason = str(error) if isinstance(error, ShapeError) else repr(error)
-            self._refuse(seam.target, "refused", reason)
+            self._refuse(said, "refused", reason)
             return
-        self.statuses[seam.target] = ("installed", None)
+        self.statuses[said] = ("installed", None)
         self._undo.append(
             functools.partial(delattr, holder, name)
             if inherited

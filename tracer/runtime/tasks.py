@@ -1,16 +1,16 @@
 """Follow a task of a traced request step by step, on any event loop.
 
-A coroutine is driven through a generator that marks each step's begin and end, so
-that the time between them, in which the task is suspended, is known without a seam
-in the loop's own machinery. The awaited futures pass through untouched.
+A coroutine is driven by another that marks each step's begin and end, so that the time
+between them, in which the task is suspended, is known without a seam in the loop's own
+machinery. Awaited futures and values sent in pass through untouched.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
-import types
 import weakref
+from collections.abc import Coroutine
 from threading import get_ident as ident
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,7 +22,8 @@ from tracer.runtime.recorder import installed
 from tracer.runtime.scopes import attempt, disarm, mark
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator
+    import types
+    from collections.abc import Callable
 
     from tracer.model.timeline import Timeline
     from tracer.runtime.recorder import Recorder
@@ -33,32 +34,44 @@ WAITING: Final = "waiting"
 _NOTHING: Final[dict[str, Any]] = {}
 
 _CALLBACK_DEPTH: Final = 3
+_OVER: Final = -1
 
 
-async def root_track(
+def root_track(
     recorder: Recorder,
     timeline: Timeline,
     coroutine: Coroutine[Any, Any, Any],
     settle: Callable[[], None],
 ) -> Any:
-    """Run the coroutine in which the server calls the application; close its timeline after.
+    """Return the coroutine in which the server calls the application; its end closes the timeline.
 
     `settle` is called before closing, to set what only the server knows by then.
     """
+    end = functools.partial(_end_root, recorder, timeline, settle)
+    return Steps(coroutine, timeline, ROOT, _begin_root, _mark_awaited, end)
+
+
+def _begin_root(timeline: Timeline) -> PureWaiting | None:
     CURRENT.set(timeline)
-    _begin(timeline)
-    try:
-        return await _followed_by(coroutine, timeline, ROOT)
-    finally:
-        attempt("settling a request's outcome", settle)
-        attempt("closing a timeline", recorder.close, timeline)
-        del timeline, settle  # a cycle of Django's keeps this frame for the garbage collector
+    return begin_track(timeline)
 
 
-async def followed(coroutine: Coroutine[Any, Any, Any], timeline: Timeline, track: int) -> Any:
-    """Run a coroutine of this request as a track of its own."""
-    _begin(timeline)
-    return await _followed_by(coroutine, timeline, track)
+def _end_root(recorder: Recorder, timeline: Timeline, settle: Callable[[], None]) -> None:
+    attempt("settling a request's outcome", settle)
+    attempt("closing a timeline", recorder.close, timeline)
+
+
+def followed(
+    coroutine: Coroutine[Any, Any, Any],
+    timeline: Timeline,
+    track: int,
+    begin: Callable[[Timeline], PureWaiting | None] | None = None,
+) -> Any:
+    """Return a coroutine that runs one of this request's as a track of its own.
+
+    `begin` is called at its first step and returns what counts the loop's waiting tasks.
+    """
+    return Steps(coroutine, timeline, track, begin or begin_track, _mark_awaited)
 
 
 def follow_task(
@@ -70,33 +83,30 @@ def follow_task(
     """Create a task by `create` whose steps are marked as a new track of `timeline`."""
     track = timeline.next_id()
     mark(timeline, SPAWN, track)
-    wrapped = followed(coroutine, timeline, track)
-    _take_name(wrapped, coroutine)
-    task = create(wrapped, **kwargs)
+    task = create(followed(coroutine, timeline, track), **kwargs)
     if not task.done():
         timeline.children.append((weakref.ref(task), track))
     return task
 
 
-def _take_name(wrapped: Any, coroutine: Any) -> None:
-    wrapped.__name__ = getattr(coroutine, "__name__", wrapped.__name__)
-    wrapped.__qualname__ = getattr(coroutine, "__qualname__", wrapped.__qualname__)
-
-
 def is_followed(coroutine: object) -> bool:
     """Say whether a coroutine is one of ours already."""
-    return getattr(coroutine, "cr_code", None) in own_code
+    return type(coroutine) is Steps
 
 
-def _begin(timeline: Timeline) -> None:
+def begin_track(timeline: Timeline) -> PureWaiting | None:
+    """Watch the loop and mark the task that runs a track; return what counts its waiting tasks."""
     try:
         loop = asyncio.get_running_loop()
         recorder = installed()
         if recorder is not None:
             recorder.watch_loop(loop)
         mark(timeline, TASK, id(asyncio.current_task(loop)))
+        waiting: PureWaiting | None = getattr(loop, WATCHED, _NOTHING).get(WAITING)
     except Exception:  # noqa: BLE001 - a request never fails because of us
         disarm(timeline, "following a task")
+        return None
+    return waiting
 
 
 class PureWaiting:
@@ -134,53 +144,109 @@ class PureWaiting:
             self._loop.call_soon = self._plain
 
 
-def _followed_by(coroutine: Coroutine[Any, Any, Any], timeline: Timeline, track: int) -> Any:
-    """Return an awaitable that runs the coroutine and marks its steps."""
-    waiting = getattr(asyncio.get_running_loop(), WATCHED, _NOTHING).get(WAITING)
-    if native is not None:
-        return native.Steps(coroutine, timeline, track, waiting, _mark_awaited)
-    return _steps(coroutine, timeline, track, waiting)
+class PureSteps(Coroutine[Any, Any, Any]):
+    """Drives a coroutine and marks where each of its steps begins and ends.
 
+    It is a coroutine itself, and not one that awaits the other: one that is cancelled before its
+    first step would never come to that, and the other be told to be one that nobody awaited.
+    """
 
-@types.coroutine
-def _steps(
-    coroutine: Coroutine[Any, Any, Any],
-    timeline: Timeline,
-    track: int,
-    waiting: PureWaiting | None,
-) -> Generator[Any, Any, Any]:
-    here = ident()
-    send = coroutine.send
-    thrown: BaseException | None = None
-    mark(timeline, STEP, track)
-    try:
-        while True:
-            future = send(None) if thrown is None else coroutine.throw(thrown)
-            mark(timeline, YIELD, id(future))
-            waits = None if timeline.handing == here else waiting
-            if timeline.handing == here:
-                timeline.handing = 0
-            elif timeline.children:
-                _mark_awaited(timeline, future, track)
-            if waits is not None:
-                waits.begin()
-            thrown = None
-            try:
-                yield future
-            except GeneratorExit:
-                coroutine.close()
-                raise
-            except BaseException as error:  # noqa: BLE001 - handed to the coroutine
-                thrown = error
-            finally:
-                if waits is not None:
-                    waits.end()
-            mark(timeline, STEP, track)
-    except StopIteration as stop:
-        return stop.value
-    finally:
-        del thrown
-        mark(timeline, DONE, track)
+    __slots__ = (
+        *("_begin", "_begun", "_coroutine", "_end", "_mark_awaited", "_timeline", "_track"),
+        *("_waiting", "_waits"),
+    )
+
+    def __init__(  # noqa: PLR0913, PLR0917 - as in C
+        self,
+        coroutine: Coroutine[Any, Any, Any],
+        timeline: Timeline,
+        track: int,
+        begin: Callable[[Timeline], PureWaiting | None],
+        mark_awaited: Callable[[Timeline, object, int], None],
+        end: Callable[[], None] | None = None,
+    ) -> None:
+        """Follow a coroutine; `begin` is called at its first step, `end` when it is over."""
+        self._coroutine, self._timeline, self._track = coroutine, timeline, track
+        self._begin, self._mark_awaited, self._end = begin, mark_awaited, end
+        self._waiting: PureWaiting | None = None
+        self._begun = self._waits = False
+
+    def __getattr__(self, name: str) -> Any:
+        """Give what the coroutine says of itself."""
+        return getattr(self._coroutine, name)
+
+    def __await__(self) -> Any:
+        """Be awaited as the coroutine would be."""
+        return self
+
+    def __iter__(self) -> Any:
+        """Be an iterator."""
+        return self
+
+    def __next__(self) -> Any:
+        """Take a step."""
+        return self.send(None)
+
+    def send(self, value: Any) -> Any:
+        """Take a step."""
+        if not self._begun:
+            self._begun = True
+            self._waiting = self._begin(self._timeline)
+        return self._step(self._coroutine.send, value)
+
+    def throw(self, *error: Any) -> Any:
+        """Take a step that raises."""
+        return self._step(self._coroutine.throw, *error)
+
+    def close(self) -> None:
+        """End the coroutine."""
+        try:
+            self._coroutine.close()
+        finally:
+            self._is_over()
+
+    def __del__(self) -> None:
+        """End it where nobody will."""
+        if self._begun and self._track >= 0:
+            self.close()
+
+    def _step(self, advance: Callable[..., Any], *given: Any) -> Any:
+        self._waits_no_longer()
+        if self._begun:
+            mark(self._timeline, STEP, self._track)
+        try:
+            future = advance(*given)
+        except BaseException:
+            self._is_over()
+            raise
+        self._yielded(future)
+        return future
+
+    def _yielded(self, future: Any) -> None:
+        timeline = self._timeline
+        mark(timeline, YIELD, id(future))
+        if timeline.handing == ident():
+            timeline.handing = 0
+            return
+        if timeline.children:
+            self._mark_awaited(timeline, future, self._track)
+        if self._waiting is not None:
+            self._waits = True
+            self._waiting.begin()
+
+    def _waits_no_longer(self) -> None:
+        if self._waits and self._waiting is not None:
+            self._waits = False
+            self._waiting.end()
+
+    def _is_over(self) -> None:
+        self._waits_no_longer()
+        track, self._track = self._track, _OVER
+        if track != _OVER and self._begun:
+            mark(self._timeline, DONE, track)
+        end, self._end = self._end, None
+        if end is not None:
+            end()
 
 
 def _mark_awaited(timeline: Timeline, future: object, track: int) -> None:
@@ -243,7 +309,7 @@ def _filled(cell: types.CellType) -> bool:
     return True
 
 
-Waiting = PureWaiting if TYPE_CHECKING or native is None else native.Waiting
-
-own_code: Final = {followed.__code__, root_track.__code__}
-"""Code of the coroutines that are followed already; a probe may add its own."""
+if TYPE_CHECKING or native is None:
+    Waiting, Steps = PureWaiting, PureSteps
+else:
+    Waiting, Steps = native.Waiting, native.Steps

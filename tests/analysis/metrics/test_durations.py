@@ -8,10 +8,11 @@ from tracer.analysis.attribution.request import Request
 from tracer.analysis.attribution.worker import Worker
 from tracer.analysis.metrics.durations import Answers
 from tracer.analysis.metrics.instruments import LAYER, REQUEST, Bounds, measured
-from tracer.analysis.metrics.labels import OTHER, OVERFLOW, Names
+from tracer.analysis.metrics.labels import OVERFLOW, Names
 from tracer.analysis.shapes.tally_builder import Row
 from tracer.analysis.statistics.tally import Tallies
 from tracer.model.layers import LAYERS
+from tracer.model.nametable import OTHER
 
 NAMES = ("GET", "asgi", "uvicorn", "complete", "demo.Oops", "error", "shop/<int:n>/", "cart/")
 GET, ASGI, UVICORN, COMPLETE, OOPS, ERROR, SHOP, CART = range(1, len(NAMES) + 1)

@@ -86,12 +86,19 @@ def test_the_users_usercustomize_still_runs(given, tmp_path):
     assert (done.stdout.split()[0], done.stderr) == ("mine", "")
 
 
-def test_the_path_that_is_added_holds_only_us(given):
-    (site,) = given["PYTHONPATH"].split(":")
-    assert {one.name for one in Path(site).iterdir()} - {"__pycache__"} == {
-        "sitecustomize.py",
-        "tracer",
-    }
+def test_the_path_that_is_added_is_a_folder_of_the_package_with_one_module(given):
+    (site,) = map(Path, given["PYTHONPATH"].split(":"))
+    assert site == Path(tracer.__file__).resolve().parent / "launch" / "inject"
+    assert {one.name for one in site.iterdir()} - {"__pycache__"} == {"sitecustomize.py"}
+
+
+def test_nothing_that_python_may_run_is_in_the_directory_of_the_rings(given):
+    """It is removed with its server, and whoever makes it anew would be run by what is left."""
+    everything = Path(given["TRACER_RING_DIRECTORY"]).rglob("*")
+    assert not [
+        one for one in everything if one.suffix == ".py" or one.is_symlink() or one.is_dir()
+    ]
+    assert given["TRACER_RING_DIRECTORY"] not in given["PYTHONPATH"]
 
 
 SERVERS = [

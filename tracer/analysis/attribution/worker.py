@@ -7,7 +7,13 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from tracer.model.layers import UNATTRIBUTED, Layer, Owner
-from tracer.model.nametable import CodeLocation, Endpoint, endpoint_in, locations_in
+from tracer.model.nametable import (
+    OWNER_SEPARATOR,
+    CodeLocation,
+    Endpoint,
+    endpoint_in,
+    locations_in,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -97,7 +103,7 @@ class Worker:
 @lru_cache(maxsize=4096)
 def owner_in(text: str | None) -> Owner:
     """Return the owner that an entry of a name table tells of."""
-    fields = (text or "").split("\x1f")
+    fields = (text or "").split(OWNER_SEPARATOR)
     if len(fields) != _FIELDS:
         return UNATTRIBUTED
     layer, detail, part, phase = fields

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from tracer.model.nametable import OTHER
+
 if TYPE_CHECKING:
     from tracer.analysis.spans.span_attributes import Value
 
 Labels = tuple[tuple[str, "Value"], ...]
 """Attributes of a series: names and values."""
-
-OTHER: Final = "_OTHER"
-"""Stands for all names past the bound, as in the semantic conventions."""
 
 OVERFLOW: Final[Labels] = (("otel.metric.overflow", True),)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from tracer.analysis.attribution.request import Counts
 from tracer.analysis.spans.span_attributes import bucket
 from tracer.model.layers import LAYERS
-from tracer.model.nametable import NOWHERE, Endpoint
+from tracer.model.nametable import NOWHERE, OTHER, Endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,6 @@ _SERVER_ERROR: Final = 500
 _METHODS: Final = frozenset(
     {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE", "QUERY"}
 )
-_OTHER: Final = "_OTHER"
 
 
 class Facts(NamedTuple):
@@ -84,13 +83,19 @@ def failed(facts: Facts) -> bool:
     return facts.outcome == "error" or (facts.status or 0) >= _SERVER_ERROR
 
 
+def _original(method: str) -> str | None:
+    return method or None if method != OTHER else None
+
+
 def fact_attributes(facts: Facts) -> Attributes:
     """Return what follows from the facts alone."""
     known = facts.method in _METHODS
-    error = (facts.error_type or str(facts.status or _OTHER)) if failed(facts) else None
+    error = (facts.error_type or str(facts.status or OTHER)) if failed(facts) else None
     found: dict[str, Value | None] = {
-        "http.request.method": facts.method if known else _OTHER,
-        "http.request.method_original": None if known else facts.method or None,
+        "http.request.method": facts.method if known else OTHER,
+        "http.request.method_original": None
+        if known or facts.method == OTHER
+        else facts.method or None,
         "http.route": facts.route,
         "url.scheme": facts.endpoint.scheme,
         "url.path": facts.path,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _HERE = __file__.rpartition("/")[0]
+_PACKAGE_HOME = _HERE.rpartition("/tracer/")[0]
 
 # What only a process that serves imports: before its application, and before any seam of its own.
 _SERVERS = {
@@ -36,7 +37,7 @@ class _Finder:
         cls, name: str, _path: object = None, _target: object = None
     ) -> _frozen_importlib.ModuleSpec | None:
         if name == "tracer":
-            return PathFinder.find_spec(name, [_HERE])
+            return PathFinder.find_spec(name, [_PACKAGE_HOME])
         if name == _IMPORTED_BY_OTHERS_TOO:
             _install_with_first(getattr(sys.modules.get("uvicorn.config"), "Config", None))
         if name not in _SERVERS:

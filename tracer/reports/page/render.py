@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from tracer.reports.files import open_output
 from tracer.reports.json import finite
 from tracer.reports.page.compact import Compact
 from tracer.reports.palette import legend
@@ -58,7 +59,8 @@ _ESCAPES_TABLE: Final = str.maketrans({**_ESCAPES, "\u2029": "\\u2029"})
 def write_page(path: Path, title: str, views: Sequence[Mapping[str, Any]]) -> None:
     """Write the page of one view or more; raise OSError where it can't be written."""
     page = render_page(title, views)
-    path.write_text(page, encoding="utf-8", errors="replace")
+    with open_output(path) as stream:
+        stream.write(page)
 
 
 def render_page(title: str, views: Sequence[Mapping[str, Any]]) -> str:

@@ -124,18 +124,33 @@ PyTypeObject Waiting_Type = {
     .tp_methods = waiting_methods,
 };
 
-/* An awaitable that drives a coroutine and marks where each of its steps begins and ends. */
+/* A coroutine that drives another and marks where each of its steps begins and ends. */
 
 typedef struct {
     PyObject_HEAD
     PyObject *coroutine;
     PyObject *timeline;
-    PyObject *waiting;
+    PyObject *begin;   /* (timeline), at the first step: gives the next, or None */
+    PyObject *waiting; /* what counts the loop's tasks that wait, or NULL */
     PyObject *mark_awaited;
+    PyObject *end; /* (), when it is over, or NULL */
     int64_t track;
+    char begun;
     char waits;
     char ended;
 } Steps;
+
+static void
+steps_begin(Steps *steps)
+{
+    steps->begun = 1;
+    PyObject *waiting = PyObject_CallOneArg(steps->begin, steps->timeline);
+    PyErr_Clear();
+    if (waiting != NULL && Py_IS_TYPE(waiting, &Waiting_Type)) {
+        steps->waiting = Py_NewRef(waiting);
+    }
+    Py_XDECREF(waiting);
+}
 
 static void
 step_begins(Steps *steps)
@@ -144,15 +159,28 @@ step_begins(Steps *steps)
         steps->waits = 0;
         waiting_ends((Waiting *)steps->waiting);
     }
-    marks_now((Marks *)steps->timeline, STEP, steps->track);
+    if (steps->begun) {
+        marks_now((Marks *)steps->timeline, STEP, steps->track);
+    }
 }
 
+/* Leaves an error that is set as it is. */
 static void
 steps_done(Steps *steps)
 {
-    if (!steps->ended) {
-        steps->ended = 1;
+    if (!steps->ended && steps->begun) {
         marks_now((Marks *)steps->timeline, DONE, steps->track);
+    }
+    steps->ended = 1;
+    PyObject *end = steps->end;
+    if (end != NULL) {
+        steps->end = NULL;
+        PyObject *type, *error, *trace;
+        PyErr_Fetch(&type, &error, &trace);
+        Py_XDECREF(PyObject_CallNoArgs(end));
+        PyErr_Clear();
+        PyErr_Restore(type, error, trace);
+        Py_DECREF(end);
     }
 }
 
@@ -194,6 +222,9 @@ static PySendResult
 steps_send(PyObject *self, PyObject *value, PyObject **result)
 {
     Steps *steps = (Steps *)self;
+    if (!steps->begun) {
+        steps_begin(steps);
+    }
     step_begins(steps);
     PySendResult state = PyIter_Send(steps->coroutine, value, result);
     if (state == PYGEN_NEXT) {
@@ -206,26 +237,24 @@ steps_send(PyObject *self, PyObject *value, PyObject **result)
 }
 
 static PyObject *
-steps_next(PyObject *self)
+steps_send_method(PyObject *self, PyObject *value)
 {
     PyObject *result = NULL;
-    PySendResult state = steps_send(self, Py_None, &result);
-    if (state == PYGEN_RETURN) {
+    if (steps_send(self, value, &result) == PYGEN_RETURN) {
         PyObject *stop = PyObject_CallOneArg(PyExc_StopIteration, result);
-        Py_DECREF(result);
+        Py_CLEAR(result);
         if (stop != NULL) {
             PyErr_SetObject(PyExc_StopIteration, stop);
             Py_DECREF(stop);
         }
-        return NULL;
     }
     return result;
 }
 
 static PyObject *
-steps_send_method(PyObject *self, PyObject *Py_UNUSED(value))
+steps_next(PyObject *self)
 {
-    return steps_next(self);
+    return steps_send_method(self, Py_None);
 }
 
 static PyObject *
@@ -261,38 +290,62 @@ steps_close(PyObject *self, PyObject *Py_UNUSED(unused))
     return closed;
 }
 
-/* An awaitable that drives a coroutine; `waiting` may be NULL. NULL with an error. */
+/* (coroutine, timeline, track, begin, mark_awaited[, end]) */
 static PyObject *
-steps_made(PyObject *coroutine, Marks *marks, int64_t track, PyObject *waiting,
-           PyObject *mark_awaited)
+steps_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(keywords))
 {
-    Steps *steps = (Steps *)Steps_Type.tp_alloc(&Steps_Type, 0);
+    PyObject *coroutine, *timeline, *begin, *mark_awaited, *end = NULL;
+    long long track;
+    if (!PyArg_ParseTuple(args, "OO!LOO|O", &coroutine, &Marks_Type, &timeline, &track, &begin,
+                          &mark_awaited, &end)) {
+        return NULL;
+    }
+    Steps *steps = (Steps *)type->tp_alloc(type, 0);
     if (steps != NULL) {
         steps->coroutine = Py_NewRef(coroutine);
-        steps->timeline = Py_NewRef((PyObject *)marks);
-        steps->waiting = Py_XNewRef(waiting);
+        steps->timeline = Py_NewRef(timeline);
+        steps->begin = Py_NewRef(begin);
         steps->mark_awaited = Py_NewRef(mark_awaited);
+        steps->end = Py_XNewRef(end);
         steps->track = track;
     }
     return (PyObject *)steps;
 }
 
-static PyObject *
-steps_new(PyTypeObject *Py_UNUSED(type), PyObject *args, PyObject *Py_UNUSED(keywords))
+/* As of any coroutine: one that nobody will run on is closed. */
+static void
+steps_finalize(PyObject *self)
 {
-    PyObject *coroutine, *timeline, *waiting, *mark_awaited;
-    long long track;
-    if (!PyArg_ParseTuple(args, "OO!LOO", &coroutine, &Marks_Type, &timeline, &track, &waiting,
-                          &mark_awaited)) {
-        return NULL;
+    Steps *steps = (Steps *)self;
+    if (steps->begun && !steps->ended && steps->coroutine != NULL) {
+        PyObject *type, *error, *trace;
+        PyErr_Fetch(&type, &error, &trace);
+        PyObject *closed = steps_close(self, NULL);
+        if (closed == NULL) {
+            PyErr_WriteUnraisable(self);
+        }
+        Py_XDECREF(closed);
+        PyErr_Restore(type, error, trace);
     }
-    if (waiting != Py_None && !Py_IS_TYPE(waiting, &Waiting_Type)) {
-        PyErr_SetString(PyExc_TypeError, "not a Waiting");
-        return NULL;
-    }
-    return steps_made(coroutine, (Marks *)timeline, track, waiting == Py_None ? NULL : waiting,
-                      mark_awaited);
 }
+
+/* What a coroutine says of itself (its code, frame and name, what it awaits) is the other's. */
+static PyObject *
+steps_getattro(PyObject *self, PyObject *name)
+{
+    return attr_or_wrapped(self, name, ((Steps *)self)->coroutine);
+}
+
+static PyObject *
+steps_class(PyObject *Py_UNUSED(self), void *Py_UNUSED(unused))
+{
+    return Py_NewRef((PyObject *)&PyCoro_Type);
+}
+
+static PyGetSetDef steps_attributes[] = {
+    {"__class__", steps_class, NULL, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
 
 static int
 steps_traverse(PyObject *self, visitproc visit, void *arg)
@@ -300,8 +353,10 @@ steps_traverse(PyObject *self, visitproc visit, void *arg)
     Steps *steps = (Steps *)self;
     Py_VISIT(steps->coroutine);
     Py_VISIT(steps->timeline);
+    Py_VISIT(steps->begin);
     Py_VISIT(steps->waiting);
     Py_VISIT(steps->mark_awaited);
+    Py_VISIT(steps->end);
     return 0;
 }
 
@@ -315,14 +370,19 @@ steps_clear(PyObject *self)
     }
     Py_CLEAR(steps->coroutine);
     Py_CLEAR(steps->timeline);
+    Py_CLEAR(steps->begin);
     Py_CLEAR(steps->waiting);
     Py_CLEAR(steps->mark_awaited);
+    Py_CLEAR(steps->end);
     return 0;
 }
 
 static void
 steps_dealloc(PyObject *self)
 {
+    if (PyObject_CallFinalizerFromDealloc(self) < 0) {
+        return;
+    }
     PyObject_GC_UnTrack(self);
     (void)steps_clear(self);
     Py_TYPE(self)->tp_free(self);
@@ -346,6 +406,9 @@ PyTypeObject Steps_Type = {
     .tp_dealloc = steps_dealloc,
     .tp_traverse = steps_traverse,
     .tp_clear = steps_clear,
+    .tp_finalize = steps_finalize,
+    .tp_getattro = steps_getattro,
+    .tp_getset = steps_attributes,
     .tp_iter = PyObject_SelfIter,
     .tp_iternext = steps_next,
     .tp_as_async = &steps_async,
