@@ -11,6 +11,9 @@ import pytest
 from tests.chaos.harm import LONGEST_S, Chaos
 from tests.support.server import GUNICORN, agents_of, guardians_of, wait_for
 
+# Latencies under harm are compared with those without: nobody else may add to them.
+pytestmark = pytest.mark.alone
+
 # Each with a ring that is full after some forty timelines.
 COMMANDS = {
     "wsgi": ((*GUNICORN, "--workers", "2", "demo_site.wsgi"), 128 * 1024),
@@ -18,7 +21,7 @@ COMMANDS = {
 }
 
 
-@pytest.fixture(scope="module", params=COMMANDS)
+@pytest.fixture(scope="module", params=["wsgi", pytest.param("asgi", marks=pytest.mark.slow)])
 def chaos(request, tmp_path_factory):
     with Chaos(tmp_path_factory.mktemp(request.param), *COMMANDS[request.param]) as chaos:
         assert chaos.ask(40) == 0

@@ -60,7 +60,11 @@ def kept_marks(recording):
 
 
 @pytest.mark.parametrize(
-    ("name", "paths"), [("gunicorn-sync", (QUERIES, LONG)), ("uvicorn-h11-asyncio", (LONG,))]
+    ("name", "paths"),
+    [
+        pytest.param("gunicorn-sync", (QUERIES, LONG), marks=pytest.mark.slow),
+        ("uvicorn-h11-asyncio", (LONG,)),
+    ],
 )
 def test_a_very_long_request_is_recorded_exactly(tmp_path, name, paths):
     recording, peaks = serve(tmp_path, name, *paths)

@@ -15,6 +15,9 @@ import pytest
 from tests.chaos.harm import CONCURRENCY, Chaos, assert_unharmed
 from tests.support.server import GUNICORN, UVICORN, wait_for
 
+# Latencies under harm are compared with those without: nobody else may add to them.
+pytestmark = pytest.mark.alone
+
 WARM = 10
 """So many requests are the first in their worker, or come beside those."""
 
@@ -22,6 +25,7 @@ BOOTS_S = 2
 """A worker makes its ring before it imports the site; until then it answers nobody."""
 
 
+@pytest.mark.slow
 def test_worker_killed(tmp_path):
     command = (*GUNICORN, "--workers", "2", "demo_site.wsgi")
     with Chaos(tmp_path, command) as chaos:
@@ -76,6 +80,7 @@ def small(tmp_path):
     subprocess.run([shutil.which("umount"), "-l", folder], check=True)
 
 
+@pytest.mark.slow
 def test_shared_memory_full(tmp_path, small):
     with Chaos(tmp_path, "uvicorn-httptools-uvloop", home=small) as chaos:
         assert chaos.ask(100) == 0
@@ -124,6 +129,7 @@ def test_disk_of_the_recording_full(tmp_path, small):
         chaos.end()
 
 
+@pytest.mark.slow
 def test_a_thread_in_the_worker_that_keeps_the_gil(tmp_path):
     """It makes requests slow, with us or without; none is wrong, and all are recorded."""
     words = (*UVICORN, "tests.chaos.site.busy:application")

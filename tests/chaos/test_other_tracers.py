@@ -65,7 +65,10 @@ CSRF = "django.middleware.csrf.CsrfViewMiddleware"
 
 @pytest.mark.parametrize(
     ("name", "before", "after"),
-    [("gunicorn-sync", "otel", "sentry"), ("uvicorn-h11-asyncio", "sentry", "otel")],
+    [
+        ("gunicorn-sync", "otel", "sentry"),
+        pytest.param("uvicorn-h11-asyncio", "sentry", "otel", marks=pytest.mark.slow),
+    ],
 )
 def test_with_one_before_us_and_one_after_nobody_loses_a_request(tmp_path, name, before, after):
     interface = "wsgi" if name.startswith("gunicorn") else "asgi"

@@ -17,8 +17,6 @@ from tracer.compare.connection import Connection
 from tracer.compare.echo import echo_server, measure_floor
 from tracer.compare.load import LoadError, LoadPlan, run_load
 
-pytestmark = pytest.mark.alone
-
 MS = 1_000_000
 
 
@@ -210,6 +208,7 @@ def test_an_idle_connection_that_was_closed_is_reopened(serve, ok):
     assert result.errors == 0
 
 
+@pytest.mark.alone
 @pytest.mark.timing
 def test_time_outs_bound_a_request_and_leave_the_others(serve, ok):
     def behave(sock, _head, number):
@@ -243,6 +242,7 @@ def test_a_server_that_never_answers_is_given_up(serve):
     assert {one.error for one in result.answers} == {"timeout"}
 
 
+@pytest.mark.alone
 @pytest.mark.timing
 def test_the_open_loop_does_not_hide_a_stall(serve, ok):
     lock = threading.Lock()
@@ -261,6 +261,7 @@ def test_the_open_loop_does_not_hide_a_stall(serve, ok):
     assert 250 * MS < sorted(opened.latencies_ns)[197] < 500 * MS
 
 
+@pytest.mark.alone
 @pytest.mark.timing
 def test_the_open_loop_keeps_its_instants(echo):
     result = run_load(LoadPlan(port=echo, requests=200, rate=500))
@@ -283,6 +284,7 @@ class Late(Driver):
             key.data.handle(events)
 
 
+@pytest.mark.alone
 @pytest.mark.timing
 def test_the_clients_own_lateness_is_measured(echo):
     driver = Late(LoadPlan(port=echo, requests=5))
@@ -294,6 +296,7 @@ def test_the_clients_own_lateness_is_measured(echo):
         assert 15 * MS < delay < 60 * MS
 
 
+@pytest.mark.alone
 @pytest.mark.timing
 def test_own_delay_is_little_when_nothing_disturbs(echo):
     result = run_load(LoadPlan(port=echo, requests=500))
@@ -307,6 +310,7 @@ def test_without_a_kernel_stamp_there_is_no_own_delay():
     assert connection.arrived_unix_ns() == 0
 
 
+@pytest.mark.alone
 @pytest.mark.timing
 def test_a_time_limit_ends_the_load_early(serve, ok):
     def behave(sock, _head, _number):
@@ -319,6 +323,7 @@ def test_a_time_limit_ends_the_load_early(serve, ok):
     assert not result.gave_up
 
 
+@pytest.mark.alone
 @pytest.mark.timing
 def test_the_floor_is_measured_in_either_mode():
     kept = measure_floor(LoadPlan(port=0), 200)

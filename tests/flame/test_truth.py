@@ -176,7 +176,6 @@ def test_nothing_of_concurrent_requests_is_in_a_flame(runs):
         assert len(threads) >= 2, "it was called on the loop and in threads"
 
 
-@pytest.mark.timing
 def test_the_picture_says_what_taking_it_cost(runs, source):
     for one in runs["uvicorn-h11-asyncio"].of("/async/"):
         stacks = one.stacks

@@ -5,12 +5,6 @@ import os
 import pytest
 
 
-def pytest_configure(config):
-    config.addinivalue_line(
-        "markers", "interpreters: runs the contract under every other interpreter found"
-    )
-
-
 @pytest.fixture(scope="module", autouse=True)
 def _django(tmp_path_factory):
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "demo_site.settings")

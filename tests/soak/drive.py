@@ -105,7 +105,7 @@ def usage(pid):
     )
 
 
-def soak(interface, directory, requests, seconds=None):
+def soak(interface, directory, requests, seconds=None, stretches=STRETCHES):
     """Drive `requests`, or as many as `seconds` leave time for, and look in between."""
     name, soaked = NAMES[interface], Soaked(interface)
     with StartedRun(directory, ("python", "-m", *SERVERS[name])) as run:
@@ -115,8 +115,8 @@ def soak(interface, directory, requests, seconds=None):
         (agent,) = agents_of(run.recording)
         stop = None if seconds is None else time.monotonic() + seconds
         while soaked.sent < requests and (stop is None or time.monotonic() < stop):
-            stretch = min(-(-requests // STRETCHES), requests - soaked.sent)
-            load(run.server.port, stretch, seconds and seconds / STRETCHES, soaked)
+            stretch = min(-(-requests // stretches), requests - soaked.sent)
+            load(run.server.port, stretch, seconds and seconds / stretches, soaked)
             time.sleep(0.1)  # what follows a response, and the agent's turn
             for process, pid in (("worker", worker), ("agent", agent)):
                 soaked.usages.setdefault(process, []).append(usage(pid))

@@ -20,7 +20,9 @@ AFTER_RESPONSE_S = 0.3
 """What follows a response is a part of its record: a worker killed earlier takes it along."""
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", ["sync", *(pytest.param(one, marks=pytest.mark.slow) for one in KINDS if one != "sync")]
+)
 def test_through_all_its_signals_every_answer_is_recorded(tmp_path, kind):
     with StartedRun(tmp_path, KINDS[kind]) as run:
         assert wait_for(lambda: len(run.workers()) == 2)
@@ -58,6 +60,7 @@ def test_a_worker_that_has_served_its_share_is_followed_by_another(tmp_path):
     assert len({request["pid"] for request in requests_in(run.recording)}) > 2
 
 
+@pytest.mark.slow
 def test_code_that_changed_is_reloaded_and_traced_again(tmp_path):
     (tmp_path / "site_wsgi.py").write_text("from demo_site.wsgi import application\n")
     with StartedRun(tmp_path, (*GUNICORN, "--reload", "site_wsgi")) as run:
@@ -72,6 +75,7 @@ def test_code_that_changed_is_reloaded_and_traced_again(tmp_path):
     assert len({request["pid"] for request in requests_in(run.recording)}) == 2
 
 
+@pytest.mark.slow
 def test_a_master_that_executed_its_successor_hands_its_recording_over(tmp_path):
     with StartedRun(tmp_path, (*GUNICORN, "--pid", str(tmp_path / "pid"), WSGI)) as run:
         run.ask(3)

@@ -14,8 +14,6 @@ from tests.support.server import agents_of, environment
 from tracer.agent.session import open_session
 from tracer.launch.setup import RING_DIRECTORY
 
-pytestmark = pytest.mark.alone
-
 OURS = "import sys; print([m for m in sys.modules if m.partition('.')[0] == 'tracer'])"
 MANAGE = """
 import os, sys
@@ -71,6 +69,7 @@ def test_its_path_is_as_without_us(session, alone):
     assert paths[0] == paths[1]
 
 
+@pytest.mark.alone
 @pytest.mark.timing
 def test_its_start_takes_no_5_ms_longer(session, alone):
     """User and system CPU time of paired starts: steadier than a clock on a busy machine."""

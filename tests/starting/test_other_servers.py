@@ -20,6 +20,7 @@ def pids(run):
     return {request["pid"] for request in requests_in(run.recording)}
 
 
+@pytest.mark.slow
 def test_uvicorns_workers_are_recorded_and_replaced_ones_too(tmp_path):
     with StartedRun(tmp_path, (*UVICORN, "--workers", "2", ASGI)) as run:
         run.ask(5)
@@ -37,6 +38,7 @@ def test_uvicorns_workers_are_recorded_and_replaced_ones_too(tmp_path):
     assert len(pids(run)) > 1
 
 
+@pytest.mark.slow
 def test_uvicorn_reloads_changed_code_in_a_process_that_is_traced_again(tmp_path):
     (tmp_path / "site_asgi.py").write_text("from demo_site.asgi import application\n")
     command = (*UVICORN, "--reload", "--reload-dir", str(tmp_path), "site_asgi:application")
@@ -115,7 +117,7 @@ FORKS = """
 """
 
 
-@pytest.mark.parametrize("wrap", ["tracer.wrap", ""])
+@pytest.mark.parametrize("wrap", ["tracer.wrap", pytest.param("", marks=pytest.mark.slow)])
 def test_a_script_that_builds_its_application_and_forks_is_recorded(tmp_path, wrap):
     """Without `wrap` too: the chain was built before the server's own modules were imported."""
     (tmp_path / "serve.py").write_text(textwrap.dedent(FORKS.format(wrap=wrap)))

@@ -19,8 +19,6 @@ from tests.support.invariants import assert_tiles
 from tests.support.run import Client, Run
 from tests.support.server import ROOT
 
-pytestmark = pytest.mark.alone
-
 _ASK = (
     "import asgiref, django, gunicorn, json, rest_framework, uvicorn;"
     "print(json.dumps([django.VERSION[:2], asgiref.__version__.split('.')[:2]]))"
