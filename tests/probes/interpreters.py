@@ -13,7 +13,7 @@ OLDEST = (3, 11)
 NAMES = [f"python3.{minor}" for minor in range(11, 20)]
 REQUIREMENTS = (
     *("django", "djangorestframework", "uvicorn[standard]", "gunicorn", "uvicorn-worker"),
-    *("pytest", "hypothesis", "numpy", "setuptools"),
+    *("pytest", "pytest-timeout", "pytest-rerunfailures", "hypothesis", "numpy", "setuptools"),
 )
 _ASK = "import sys, ensurepip, venv; print(*sys.version_info[:3])"
 
