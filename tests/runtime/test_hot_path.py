@@ -54,14 +54,7 @@ EDGES = {
     *("_handle_sync.<locals>.handle", "_handle_request.<locals>.handle_request", "_open", "_serve"),
     *("_data_received.<locals>.data_received", "_last_byte", "_settle", "_send.<locals>.send"),
     *("_run_asgi.<locals>.make_wrapper.<locals>.run_asgi", "_of_the_last.<locals>.made_of"),
-    *(
-        "_write.<locals>.write",
-        "_close.<locals>.close",
-        "_close",
-        "_endpoint",
-        "head_of",
-        "attempt",
-    ),
+    *("_write.<locals>.write", "_close.<locals>.close", "_close", "_endpoint", "head_of"),
     *("connection_state_of", "ConnectionState.touched", "_loop_name", "root_track", "attempt"),
     *("_begin_root", "_end_root"),
     *("Recorder.open", "Recorder.open_early", "Recorder._open", "Recorder.admit", "Recorder.close"),
@@ -72,10 +65,14 @@ EDGES = {
 """What opens a request's timeline, closes it and hands it over."""
 
 SLOW = {
-    *("Recorder.occupy", "Recorder._log_slowly", "Recorder.blocker", "Blockers.of"),
+    *("Recorder.occupy", "Recorder._log_slowly", "Recorder.blocker", "Blockers.of", "Naming.take"),
+    *("RingWriter._write_slowly", "RingWriter._write_slowly.<locals>.<genexpr>"),
+    *("RingWriter._here", "RingWriter._tell", "RingWriter._put", "RingWriter._write_names"),
+    "RingWriter._write_names.<locals>.<genexpr>",
     *("Blockers._detail_of", "Blockers._after_response_of", "Blockers._text"),
     *("Blockers._text.<locals>.<genexpr>", "log", "_log", "attempt", "name_of_callback"),
     "describe",
+    *("RingWriter._write_slowly", "RingWriter._write_slowly.<locals>.<genexpr>"),
 }
 """What turns of the loop that took long are looked into with: on a busy machine any does."""
 

@@ -97,7 +97,7 @@ def test_a_request_that_only_its_end_can_have_recorded_has_none(sink):
 
 def test_a_failure_harms_no_response(recorder, monkeypatch):
     timing = ServerTiming(recorder)
-    monkeypatch.setattr(timing, "_replay", None)
+    monkeypatch.setattr(timing, "_attribution", None)
     timeline = begun(recorder)
     assert timing.value(timeline) is None
     sent = []

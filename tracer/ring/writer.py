@@ -5,10 +5,11 @@ it gave out, and the frames, which go round. The worker holds no descriptor of i
 would use again, so a full table of descriptors, or a daemon that closes all of them,
 harms nothing. The file outlives both sides.
 
-Writing is a copy into mapped memory, and one `madvise` that gives no GIL away: it asks
-for the pages to be there, so that a ring that was truncated, or memory that has run out,
-is an error here and not a SIGBUS for the server. A timeline that doesn't fit is dropped;
-each has a number of its own, so every one that is missing is counted.
+Writing is a copy into mapped memory. Before it, pages that weren't there yet are asked for by
+`madvise`, and a file that may have lost some is noticed by `fstat`; neither gives the GIL away. So a
+ring that was truncated, or memory that has run out, is an error here and not a SIGBUS for the
+server. A timeline that doesn't fit is dropped; each has a number of its own, so every one that is
+missing is counted.
 """
 
 from __future__ import annotations

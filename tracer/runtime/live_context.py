@@ -92,7 +92,7 @@ def identity_of(timeline: Timeline) -> Identity:
             verdict = timeline.verdict
             chosen = (verdict.trace_id if verdict is not None else 0) or random_bits(128) or 1
             known = Identity(known, chosen)
-            # BatchResult already, before there was a TracerProvider.
+            # Given out already, before there was a TracerProvider.
             known.settle(getattr(known.lent, "ids", None))
             timeline.read_headers = known
     return known

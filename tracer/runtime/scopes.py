@@ -1,7 +1,7 @@
 """Marks at the edges of a call: wrappers that note when somebody's code begins and ends.
 
 This is the hot path: a request in progress runs nothing of ours but what is here and in
-`tracks.py` and `loops.py`. None of it may raise into the request.
+`tasks.py` and `loops.py`. None of it may raise into the request.
 """
 
 from __future__ import annotations

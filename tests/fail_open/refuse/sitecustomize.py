@@ -12,9 +12,9 @@ def _refuse(pattern):
     install, check = seams.Installation._install, seams.check_shape
     current = [""]
 
-    def _install(self, seam):
+    def _install(self, seam, probe):
         current[0] = seam.target
-        install(self, seam)
+        install(self, seam, probe)
 
     def check_shape(raw, shapes):
         if re.search(pattern, current[0]):

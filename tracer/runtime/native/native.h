@@ -1,4 +1,4 @@
-/* The hot path in C: what `tracer/marks.py` says in Python, call for call. */
+/* The hot path in C: what its Python versions do, call for call. */
 
 #ifndef TRACER_NATIVE_H
 #define TRACER_NATIVE_H
@@ -21,7 +21,7 @@ enum { MARK_INTS = 4, BUSY_INTS = 5 };
 /* From so many entries on the occupancy log is handed over; `tracer.runtime.recorder` does it. */
 enum { BUSY_BATCH = 4000 };
 
-/* Integers that build_span_tree at the end; without the GIL's release, so without a lock. */
+/* Integers that grow at the end; without the GIL's release, so without a lock. */
 typedef struct {
     int64_t *numbers;
     Py_ssize_t used;
@@ -176,7 +176,7 @@ bool someone_waits(PyObject *waiting);
 /* Calls something of Python's with the error that is set, which stays as it is. */
 void tell_error(PyObject *failed);
 
-/* Append a mark; drops it where there is no memory. ConnectionState no Python object and no error. */
+/* Append a mark; drops it where there is no memory. Touches no Python object and no error. */
 void marks_push(Marks *marks, int64_t code, int64_t instant, int64_t thread, int64_t value);
 
 /* The same, of this instant and thread. */
