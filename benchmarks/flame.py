@@ -21,7 +21,7 @@ from benchmarks.stats import ratio
 from tracer.agent.session import open_session
 from tracer.compare.load import LoadPlan, run_load
 from tracer.compare.servers import Server
-from tracer.recording.recording import Recording
+from tracer.recording.reader import Recording
 
 ROUNDS: Final = 15
 SECONDS: Final = 1.0

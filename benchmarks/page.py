@@ -22,8 +22,8 @@ from benchmarks.machine import ROOT, description
 from benchmarks.options import Options, quick
 from tracer.analysis.documents import report_document
 from tracer.analysis.statistics.measurement import Measurement, Round
-from tracer.recording.conclusions import redo
-from tracer.recording.recording import Recording, RecordingWriter
+from tracer.recording.background import redo
+from tracer.recording.reader import Recording, RecordingWriter
 from tracer.reports.page.render import write_page
 from tracer.reports.page.view import side_of, view_of
 

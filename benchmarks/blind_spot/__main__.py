@@ -12,7 +12,7 @@ from pathlib import Path
 from tracer.agent.session import open_session
 from tracer.compare.servers import Server
 from tracer.model.layers import LAYERS
-from tracer.recording.recording import Recording
+from tracer.recording.reader import Recording
 
 CASES = {
     "gunicorn sync": "{python} -m gunicorn demo_site.wsgi",

@@ -10,8 +10,8 @@ import textwrap
 from tests.support.server import agents_of, guardians_of, wait_for
 from tracer.model import frames
 from tracer.model.timeline import DONE, LAST, ROOT, STEP, Timeline
-from tracer.recording.evidence import timelines
-from tracer.recording.recording import Recording, RecordingError
+from tracer.recording.mark_reader import timelines
+from tracer.recording.reader import Recording, RecordingError
 from tracer.ring.writer import RingWriter
 
 WORKER = textwrap.dedent("""

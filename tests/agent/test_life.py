@@ -27,7 +27,7 @@ from tests.agent.rings import (
 from tests.support.server import ROOT, agents_of, environment, guardians_of, processes_of, wait_for
 from tracer.agent.session import AgentError, open_session
 from tracer.launch.spawn import RING_DIRECTORY, AgentSpawner
-from tracer.recording.recording import Recording
+from tracer.recording.reader import Recording
 from tracer.ring.directory import DirectoryError, check, directory_of
 
 

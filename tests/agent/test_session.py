@@ -24,7 +24,7 @@ from tracer.launch.spawn import RING_DIRECTORY
 from tracer.model import frames
 from tracer.model.timeline import DONE, LAST, STEP, Timeline
 from tracer.model.timeline import ROOT as ROOT_TRACK
-from tracer.recording.recording import Recording
+from tracer.recording.reader import Recording
 from tracer.ring.writer import RingWriter
 
 

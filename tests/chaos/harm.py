@@ -15,7 +15,7 @@ from tests.support.server import SERVERS, Server, agents_of, environment, guardi
 from tracer.agent.session import sync_with
 from tracer.agent.worker_ring import location_of
 from tracer.compare.load import LoadPlan, run_load
-from tracer.recording.recording import Recording
+from tracer.recording.reader import Recording
 from tracer.ring.reader import RingReader
 
 CONCURRENCY = 4

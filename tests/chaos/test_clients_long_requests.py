@@ -14,7 +14,7 @@ from tests.support.invariants import assert_tiles
 from tests.support.server import SERVERS, agents_of, requests_in, wait_for
 from tracer.model import frames
 from tracer.model.marks import MARK_LIMIT
-from tracer.recording.recording import Recording
+from tracer.recording.reader import Recording
 
 CHUNKS, SPIN_NS = 40_000, 20_000
 LONG = f"/stream/sync/?chunks={CHUNKS}&bytes=1&ms={SPIN_NS / 1e6}"

@@ -17,7 +17,7 @@ from tests.support.server import (
     tracer,
     wait_for,
 )
-from tracer.recording.recording import Recording
+from tracer.recording.reader import Recording
 from tracer.ring.directory import directory_of
 
 

@@ -15,7 +15,7 @@ from tracer.commands import main
 from tracer.model import frames, stackframes
 from tracer.model.stackframes import EXACT, SAMPLED, Stacks, Stretch
 from tracer.recording.file import RecordingError
-from tracer.recording.recording import Recording, RecordingWriter
+from tracer.recording.reader import Recording, RecordingWriter
 
 FORMATS = ("html", "speedscope", "perfetto", "pprof", "collapsed", "text")
 VIEW = name("shop.views", "view")

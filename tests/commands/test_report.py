@@ -15,7 +15,7 @@ from tracer.commands import main
 from tracer.model import frames
 from tracer.model.timeline import DONE, ENTER, EXIT, LAST, OS_THREAD, STEP, Timeline
 from tracer.model.timeline import ROOT as ROOT_TRACK
-from tracer.recording.recording import RecordingWriter
+from tracer.recording.reader import RecordingWriter
 
 NAMES = ["wsgi", "gunicorn.sync", "GET", "complete", "test/", "slow/", "view\x1fshop.view\x1f\x1f"]
 FORMATS = ("text", "json", "jsonl", "html")

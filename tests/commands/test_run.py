@@ -25,7 +25,7 @@ from tests.support.server import (
 )
 from tracer.compare.load import LoadPlan, run_load
 from tracer.recording.file import read_meta
-from tracer.recording.recording import Recording
+from tracer.recording.reader import Recording
 
 
 @pytest.fixture

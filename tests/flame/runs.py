@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 
 from tests.support.run import Client, Run
-from tracer.recording.recording import Recording
+from tracer.recording.reader import Recording
 
 SITE = "tests.flame.site"
 AFTER_S = 0.03

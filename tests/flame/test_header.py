@@ -8,7 +8,7 @@ import pytest
 
 from tests.flame.runs import server_of
 from tests.support.run import Client
-from tracer.recording.recording import Recording
+from tracer.recording.reader import Recording
 
 SECRET = "open sesame"  # noqa: S105 - a test's own
 

@@ -16,7 +16,7 @@ from tracer.model.current import CURRENT
 from tracer.model.frames import decode_head
 from tracer.model.native import native
 from tracer.probes import all_probes
-from tracer.recording.recording import Recording
+from tracer.recording.reader import Recording
 from tracer.runtime.seams import Installation
 
 

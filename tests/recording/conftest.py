@@ -4,7 +4,7 @@ import pytest
 
 from tests.recording.recordings import DESCRIPTION, NAMES, frame_of
 from tracer.model import frames
-from tracer.recording.recording import RecordingWriter
+from tracer.recording.reader import RecordingWriter
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.support.timelines import check_tiling
 from tracer.model import frames
 from tracer.model.timeline import DONE, LAST, ROOT, STEP, Timeline
-from tracer.recording.recording import Recording
+from tracer.recording.reader import Recording
 
 NAMES = ["uvicorn", "asgi", "GET", "test/", "complete"]
 DESCRIPTION = {

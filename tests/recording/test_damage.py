@@ -9,7 +9,7 @@ import pytest
 
 from tests.recording.recordings import frame_of, ids
 from tracer.model import frames
-from tracer.recording.recording import Recording, RecordingError, RecordingWriter
+from tracer.recording.reader import Recording, RecordingError, RecordingWriter
 
 
 def refusal(path):

@@ -12,8 +12,8 @@ from tests.recording.recordings import DESCRIPTION, NAMES, frame_of, ids
 from tests.support.server import ROOT, environment
 from tracer.analysis.shapes.tally_builder import VERSION
 from tracer.model import frames
-from tracer.recording import conclusions as concluding
-from tracer.recording.recording import Recording, RecordingWriter, Rotation
+from tracer.recording import background as concluding
+from tracer.recording.reader import Recording, RecordingWriter, Rotation
 
 RING = "7-0.ring"
 
@@ -170,7 +170,7 @@ from pathlib import Path
 import tracer.recording.writer
 from tests.recording.recordings import ids
 from tests.recording.test_writer import begun, give
-from tracer.recording.recording import Recording
+from tracer.recording.reader import Recording
 
 tracer.recording.writer._HELD = 300_000
 path = Path(sys.argv[1])

@@ -24,7 +24,7 @@ from tests.support.server import (
     wait_for,
 )
 from tracer.agent.session import open_session
-from tracer.recording.recording import Recording
+from tracer.recording.reader import Recording
 from tracer.settings import sampling as policy
 
 CHECKER = ROOT / "benchmarks" / "check_jsonl.py"

@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.starting.runs import StartedRun
 from tests.support.server import SERVERS, agents_of, wait_for
 from tracer.compare.load import LoadPlan, run_load
-from tracer.recording.recording import Recording
+from tracer.recording.reader import Recording
 
 NAMES = {"wsgi": "gunicorn-sync", "asgi": "uvicorn-httptools-uvloop"}
 TARGETS = (

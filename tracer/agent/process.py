@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tracer.agent.agent import Agent
-from tracer.agent.concluding import Concluding
+from tracer.agent.background import Concluding
 from tracer.agent.conversation import Conversation, listen, sync_with
 from tracer.agent.directories import SOCKET, put_away_leftovers, remove_if_empty
 from tracer.agent.server import Watch

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from tracer.compare.experiment import Experiment
-    from tracer.compare.plan import Outcome
+    from tracer.compare.run import Outcome
 
 _BAD_INPUT = 2
 _INTERRUPTED = 1
@@ -113,9 +113,9 @@ def _one_clear_line() -> Iterator[None]:
     from tracer.agent.session import AgentError
     from tracer.compare.address import CommandError
     from tracer.compare.load import LoadError
-    from tracer.compare.plan import NothingMeasuredError
+    from tracer.compare.run import NothingMeasuredError
     from tracer.compare.servers import ServerError
-    from tracer.recording.recording import RecordingError
+    from tracer.recording.reader import RecordingError
 
     try:
         yield
@@ -140,9 +140,9 @@ def _refuse(message: str, lines: tuple[str, ...] = ()) -> NoReturn:
 def _run(experiment: Experiment, *, first: bool) -> Outcome | None:
     """Run one experiment; None where it is not the first and was interrupted at its start."""
     from tracer.agent.session import open_session
-    from tracer.compare.plan import NothingMeasuredError, run_experiment
+    from tracer.compare.run import NothingMeasuredError, run_experiment
     from tracer.compare.tracing import Tracing
-    from tracer.recording.recording import Recording
+    from tracer.recording.reader import Recording
 
     tracing = Tracing(functools.partial(open_session, conclude=False), Recording)
     with _progress() as progress:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tracer.analysis.attribution.request import Request
     from tracer.analysis.flame.flame_graph import FlameGraph, RequestStacks
-    from tracer.recording.recording import Recording
+    from tracer.recording.reader import Recording
 
 FORMATS: Final = ("html", "speedscope", "perfetto", "pprof", "collapsed", "text")
 _SUFFIXES: Final = {
@@ -60,7 +60,7 @@ def flame(  # noqa: PLR0913 - one a question the command line asks
 
     Without --request it is the median request of those with stacks.
     """
-    from tracer.recording.recording import RecordingError
+    from tracer.recording.reader import RecordingError
 
     if wanted is not None and (aggregate or against is not None):
         raise BadInputError("--request: shows one request, not many added up")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tracer.analysis.attribution.request import Request
     from tracer.analysis.flame.flame_graph import RequestStacks
     from tracer.analysis.statistics.measurement import Measurement
-    from tracer.recording.recording import Recording
+    from tracer.recording.reader import Recording
 
     Fetch = Callable[[Sequence[int]], Iterator[Request]]
 

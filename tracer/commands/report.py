@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tracer.analysis.attribution.request import Request
     from tracer.analysis.statistics.measurement import Measurement
     from tracer.analysis.statistics.tally import Tallies
-    from tracer.recording.recording import Recording
+    from tracer.recording.reader import Recording
 
 
 @click.command()
@@ -43,7 +43,7 @@ def report(  # noqa: PLR0913 - one a question the command line asks
     recording: Path, form: str, wanted: str | None, route: str | None, output: Path, *, redo: bool
 ) -> None:
     """Print what a RECORDING says; it may still be being written."""
-    from tracer.recording.recording import RecordingError
+    from tracer.recording.reader import RecordingError
 
     try:
         if redo:
@@ -93,8 +93,8 @@ def _write(
 
 
 def _redo(path: Path) -> None:
-    from tracer.recording.conclusions import redo
-    from tracer.recording.recording import Recording
+    from tracer.recording.background import redo
+    from tracer.recording.reader import Recording
 
     with Recording(path) as there:
         if there.open:
@@ -130,7 +130,7 @@ def _spare(recording: Path, output: Path) -> None:
 def open_recording(path: Path) -> Recording:
     """Open a recording; one that is being written is brought up to date first."""
     from tracer.agent.session import sync_with
-    from tracer.recording.recording import Recording
+    from tracer.recording.reader import Recording
 
     opened = Recording(path)
     if opened.open and "socket" in opened.meta:

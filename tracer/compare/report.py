@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tracer.compare.experiment import Experiment
     from tracer.compare.load import LoadPlan
-    from tracer.compare.plan import Outcome
+    from tracer.compare.run import Outcome
 
 _NS_PER_MS = 1e6
 _APART = "Taken after the rounds, one request after the other; taking stacks costs time."

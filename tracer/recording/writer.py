@@ -12,9 +12,9 @@ import time
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from tracer.model import frames
-from tracer.recording.beginning import create, make_way, rotated, rows, take_up
 from tracer.recording.file import has_log, read_meta
-from tracer.recording.marks import Marks
+from tracer.recording.lifecycle import create, make_way, rotated, rows, take_up
+from tracer.recording.mark_writer import Marks
 from tracer.recording.recorded_worker import RecordedWorker, read_recorded_workers
 from tracer.settings.rotation import Rotation
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tracer.analysis.statistics.tally import Tallies
-    from tracer.recording.conclusions import Conclusions
+    from tracer.recording.background import Conclusions
 
 _PATIENCE_S: Final = 10.0
 _HELD: Final = 8 << 20
@@ -85,7 +85,7 @@ class RecordingWriter:
         self._workers = read_recorded_workers(self._database)
         self._marks = Marks.resumed(self._database, self._marks.unpacked)
         if conclude:
-            from tracer.recording.conclusions import Conclusions
+            from tracer.recording.background import Conclusions
 
             self._conclusions = Conclusions.resumed(self._database)
         self._set_meta(meta)
@@ -180,7 +180,7 @@ class RecordingWriter:
         """Attribute what is packed, for so long at most; say whether there may be more."""
         if not self._concludes or time.monotonic() < self._again:
             return False
-        from tracer.recording.conclusions import Conclusions
+        from tracer.recording.background import Conclusions
 
         one = self._conclusions = self._conclusions or Conclusions()
         deadline, more = time.monotonic() + seconds, True

@@ -6,7 +6,7 @@ would use again, so a full table of descriptors, or a daemon that closes all of 
 harms nothing. The file outlives both sides.
 
 Writing is a copy into mapped memory. Before it, pages that weren't there yet are asked for by
-`madvise`, and a file that may have lost some is noticed by `fstat`; neither gives the GIL away. So a
+`madvise`, and `fstat` tells a file that has lost some; neither gives the GIL away. So a
 ring that was truncated, or memory that has run out, is an error here and not a SIGBUS for the
 server. A timeline that doesn't fit is dropped; each has a number of its own, so every one that is
 missing is counted.

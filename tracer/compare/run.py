@@ -18,7 +18,7 @@ from tracer.compare.collect import Driven, measurement
 from tracer.compare.echo import measure_floor
 from tracer.compare.load import LoadResult, on_port, run_load
 from tracer.compare.servers import Server, ServerError
-from tracer.compare.stacked import Stacked, take_stacks
+from tracer.compare.stacks import Stacked, take_stacks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

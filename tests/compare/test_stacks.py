@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from tests.compare.test_plan import TRACING, StandInSession, experiment, read
+from tests.compare.test_run import TRACING, StandInSession, experiment, read
 from tests.reports.pages import data_in
 from tracer.agent.session import open_session
 from tracer.commands import main
-from tracer.compare import stacked as stacked_module
-from tracer.compare.plan import run_experiment
+from tracer.compare import stacks as stacked_module
 from tracer.compare.report import document_of, views_of
+from tracer.compare.run import run_experiment
 from tracer.compare.tracing import Tracing
-from tracer.recording.recording import Recording
+from tracer.recording.reader import Recording
 
 ROOT = Path(__file__).resolve().parents[2]
 FLAME = {"TRACER_FLAME": "all", "TRACER_FLAME_SOURCE": "exact"}

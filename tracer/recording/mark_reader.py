@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tracer.recording.packing import Timelines
-    from tracer.recording.unpacked import Unpacked
+    from tracer.recording.unpacked_cache import Unpacked
 
     Ints = NDArray[np.int64]
 

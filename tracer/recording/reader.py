@@ -15,14 +15,14 @@ from tracer.analysis.shapes.occupancy import near
 from tracer.analysis.statistics.measurement import SeamStatus
 from tracer.analysis.statistics.overview import Overview
 from tracer.model import frames
-from tracer.recording.conclusions import conclude_rest
-from tracer.recording.evidence import NEWEST, first_of, occupancy, timelines
+from tracer.recording.background import conclude_rest
 from tracer.recording.file import RecordingError, check_file, connect, has_log, is_taken, reading
-from tracer.recording.finding import find, glances, pick
+from tracer.recording.mark_reader import NEWEST, first_of, occupancy, timelines
 from tracer.recording.recorded_worker import read_workers
+from tracer.recording.selection import find, glances, pick
 from tracer.recording.stacks import read_stacks, with_stacks
 from tracer.recording.tallies import read_tallies
-from tracer.recording.unpacked import Unpacked
+from tracer.recording.unpacked_cache import Unpacked
 from tracer.recording.writer import RecordingWriter
 from tracer.settings.rotation import Rotation
 

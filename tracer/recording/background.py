@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Final
 
 from tracer.analysis.shapes.tally_builder import VERSION, Row, TallyBuilder
 from tracer.analysis.statistics.tally import Tallies
-from tracer.recording.evidence import NEWEST, batch_of, in_portions, next_of, timelines
 from tracer.recording.file import RecordingError
+from tracer.recording.mark_reader import NEWEST, batch_of, in_portions, next_of, timelines
 from tracer.recording.tallies import read_tallies, write_tally
-from tracer.recording.unpacked import Unpacked
+from tracer.recording.unpacked_cache import Unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

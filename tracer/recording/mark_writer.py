@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from tracer.model import frames
 from tracer.recording.stacks import keep_stacks
-from tracer.recording.unpacked import Unpacked
+from tracer.recording.unpacked_cache import Unpacked
 
 if TYPE_CHECKING:
     import sqlite3

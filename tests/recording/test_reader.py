@@ -12,7 +12,7 @@ from tests.support.timelines import check_tiling
 from tracer.analysis.attribution.request import Client
 from tracer.model import frames
 from tracer.recording.file import has_log
-from tracer.recording.recording import Recording, RecordingError, RecordingWriter
+from tracer.recording.reader import Recording, RecordingError, RecordingWriter
 
 
 def test_what_was_written_is_read_with_all_it_takes(write, path):
@@ -46,7 +46,7 @@ def test_it_is_read_in_place_while_it_is_written(write, path):
 ENDING = r"""
 import sys, time
 from pathlib import Path
-from tracer.recording.beginning import take_up
+from tracer.recording.lifecycle import take_up
 with take_up(Path(sys.argv[1])) as database:
     database.execute("UPDATE meta SET value = '\"open\"' WHERE key = 'state'")
     database.execute("PRAGMA wal_checkpoint(TRUNCATE)")

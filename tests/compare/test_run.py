@@ -9,10 +9,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from tracer.compare import plan as plan_module
+from tracer.compare import run as plan_module
 from tracer.compare.experiment import Configuration, Experiment
 from tracer.compare.load import LoadPlan
-from tracer.compare.plan import (
+from tracer.compare.run import (
     NothingMeasuredError,
     run_experiment,
     schedule,
