@@ -150,6 +150,7 @@ def test_the_command_keeps_pid_output_exit_code_and_signals(path):
     ) as process:
         out, err = process.communicate(timeout=20)
     assert (process.returncode, out, err) == (7, f"{process.pid}\n", "err")
+    assert wait_for(lambda: not agents_of(path), 30)
     done = traced(path, sys.executable, "-c", "import os; os.kill(os.getpid(), 15)")
     assert done.returncode == -signal.SIGTERM
     assert ended(path)

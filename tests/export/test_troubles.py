@@ -89,17 +89,17 @@ def test_a_backend_in_trouble_harms_no_request_and_is_used_again_when_it_recover
         for status, headers in ((503, {}), (429, {"Retry-After": "1"}), (400, {})):
             backend.status, backend.headers = status, headers
             site.ask()
-            assert wait_for(site.settled, 20)
+            assert wait_for(site.settled, 60)
         failed = site.export()["failed_traces"]
         assert 0 < failed <= 3 * EACH
         assert f"{failed} failed (" in tracer("doctor").stdout
         backend.status, backend.pause_s = 200, 1.5
         site.ask()
-        assert wait_for(site.settled, 20)
+        assert wait_for(site.settled, 60)
         backend.pause_s = 0
         backend.close()
         site.ask()
-        assert wait_for(site.settled, 20)
+        assert wait_for(site.settled, 60)
         assert site.export()["error"]
         with Backend(backend.port) as again:
             site.ask()
@@ -122,9 +122,9 @@ def test_an_exporting_process_that_is_killed_is_started_again(tmp_path):
             if words[2:3] == ["tracer.export.process"] and _parent(pid) == agent:
                 os.kill(pid, signal.SIGKILL)
         site.ask()
-        assert wait_for(site.settled, 20)
+        assert wait_for(site.settled, 60)
         site.ask()
-        assert wait_for(site.settled, 20)
+        assert wait_for(site.settled, 60)
         said = site.end()
         assert len(backend.roots()) == said["exported_traces"] >= 2 * EACH
 
