@@ -111,7 +111,7 @@ def test_a_killed_agent_and_guardian_leave_what_was_written(path):
 def test_a_killed_agents_recording_can_be_replaced(path):
     _, directory = ring_of(open_session(path))
     kill([*guardians_of(path), *agents_of(path)])
-    wait_for(lambda: not agents_of(path))
+    assert wait_for(lambda: not agents_of(path))
     shutil.rmtree(directory)
     with open_session(path) as session:
         write(ring_of(session)[0], 1)

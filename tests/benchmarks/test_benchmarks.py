@@ -151,6 +151,7 @@ def test_the_document_has_a_place_for_the_tables(tmp_path):
     page = tmp_path / "page.md"
     page.write_text(command.DOCUMENT.read_text())
     command.write_docs("| new |\n", page)
+    assert "| new |" in page.read_text()
 
 
 @pytest.mark.parametrize(

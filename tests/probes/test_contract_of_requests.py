@@ -129,7 +129,7 @@ def test_marks_balance_for_requests_through_a_real_server(name, tmp_path):
             for one in paths:
                 assert server.ask(one)[0] < 501
             server.stop()
-    wait_for(path.exists)
+    assert wait_for(path.exists)
     with Recording(path) as recording:
         timelines = [
             (decode_head(head), found.marks_of(place).tolist())

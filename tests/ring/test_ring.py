@@ -132,6 +132,7 @@ def test_a_directory_that_is_gone_records_nothing_and_raises_nothing(tmp_path):
     writer.describe({"pid": 1})
     writer.write([(1, b"frame")], ["name"])
     writer.write([(1, b"frame")], [])
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_disk_that_cannot_hold_the_ring_records_nothing_and_raises_nothing(tmp_path):
