@@ -11,12 +11,12 @@ CANDIDATES := python3.15 python3.14 python3.13 python3.12 python3.11 python3
 # Where it is set, each of a thousand processes compiles us anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-slow browser backends bench soak lint vendor venv clean
+.PHONY: help demo test test-slow test-asan browser backends bench soak lint vendor venv clean
 
 help:
 	@echo "make demo       measure the demo site under WSGI and ASGI; writes build/demo/report.html"
 	@echo "make test       the tests"
-	@echo "make test-slow  the tests that take minutes"
+	@echo "make test-slow  the tests that take minutes (make test-asan: those under AddressSanitizer alone)"
 	@echo "make lint       ruff, mypy and the rules of what may import what"
 	@echo "make bench      what tracing costs (ARGUMENTS=--help says what can be measured apart)"
 	@echo "make soak       a million requests (SOAK='--requests 20000' for fewer)"
@@ -39,7 +39,11 @@ test: venv browser backends
 test-slow: venv browser backends
 	$(PYTEST) -m slow
 	TRACER_PURE=1 $(PYTEST) tests/truth tests/observer tests/probes -m "not slow" -k "not gthread and not gunicorn-uvicorn"
-	$(BIN)/python -m tests.support.sanitized tests/probes tests/truth tests/observer
+	$(MAKE) test-asan
+
+# The C kernel built with AddressSanitizer, in this interpreter and in every server that is started.
+test-asan: venv
+	$(BIN)/python -m tests.support.sanitized tests/probes tests/truth tests/observer tests/runtime/native
 
 browser: venv
 	@sh tests/install_browser.sh
