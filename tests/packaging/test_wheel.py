@@ -21,6 +21,7 @@ pytestmark = pytest.mark.slow
 
 COMPILED = shutil.which("cc") or shutil.which("gcc")
 MADE_HERE = (".git", ".venv*", "build", "dist", "*.egg-info", "__pycache__", ".*_cache", "*.so")
+WITHOUT_OURS = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 C_SOURCES = ROOT / "tracer" / "runtime" / "native"
 
 
@@ -109,7 +110,12 @@ def test_it_works_where_nothing_else_of_ours_is(python):
     script = ROOT / "tests" / "packaging" / "try_installed.py"
     asked = ["--accelerated"] if COMPILED and "TRACER_PURE" not in os.environ else []
     done = subprocess.run(
-        [python, script, *asked], capture_output=True, text=True, check=False, timeout=300
+        [python, script, *asked],
+        env=WITHOUT_OURS,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -122,7 +128,12 @@ def test_nothing_but_our_package_can_be_imported_of_it(python, tmp_path):
         "print(*__import__('os').listdir(d()[0].environment['PYTHONPATH']))"
     )
     told = subprocess.run(
-        [python, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+        [python, "-c", code],
+        cwd=tmp_path,
+        env=WITHOUT_OURS,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout.splitlines()
     assert Path(told[0]).is_relative_to(python.parent.parent)
     assert told[1:] == ["[]", "demo_site"]
