@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from tracer.model.current import CURRENT
@@ -49,3 +51,11 @@ def timeline():
     token = CURRENT.set(made)
     yield made
     CURRENT.reset(token)
+
+
+@pytest.fixture
+def ctrl_c():
+    """Let SIGINT interrupt, here and in what is started: one in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -92,7 +92,7 @@ class Terminal:
 
 
 @pytest.fixture
-def terminal(recording):
+def terminal(recording, ctrl_c):
     found = Terminal(recording, "--interval", "0.2")
     yield found
     found.end()

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import socket
 import sys
 import textwrap
@@ -16,11 +15,8 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 @pytest.fixture(autouse=True)
-def _ctrl_c_interrupts():
-    """A suite started in the background inherits an ignored SIGINT."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
+def _interrupted(ctrl_c):
+    """Clients and servers are interrupted here."""
 
 
 class Scripted:

@@ -118,9 +118,10 @@ def test_an_exporting_process_that_is_killed_is_started_again(tmp_path):
         site.ask()
         assert wait_for(lambda: len(backend.roots()) == EACH)
         (agent,) = agents_of(site.recording)
-        for pid, words in processes_of("tracer.export.process"):
-            if words[2:3] == ["tracer.export.process"] and _parent(pid) == agent:
-                os.kill(pid, signal.SIGKILL)
+        (pid,) = exporting_processes_of(agent)
+        os.kill(pid, signal.SIGKILL)
+        # It gives way to everybody, also when it dies.
+        assert wait_for(lambda: not exporting_processes_of(agent), 60)
         site.ask()
         assert wait_for(site.settled, 60)
         site.ask()
@@ -179,6 +180,14 @@ def test_what_may_be_meant_for_the_application_is_no_reason_to_refuse(tmp_path):
     done = tracer("run", "--record", tmp_path / "r", "--", "true", env=env)
     assert done.returncode == 0
     assert "OTEL_BSP_SCHEDULE_DELAY: 'soon' is no whole number" in done.stderr
+
+
+def exporting_processes_of(agent):
+    return [
+        pid
+        for pid, words in processes_of("tracer.export.process")
+        if words[2:3] == ["tracer.export.process"] and _parent(pid) == agent
+    ]
 
 
 def _parent(pid):
