@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import signal
+import stat
 import sys
 import threading
 from pathlib import Path
@@ -61,6 +62,12 @@ def test_no_measured_request_was_armed(compared):
     (view,) = data_in(compared / "page.html")["views"]
     for entry in view["document"]["configurations"]:
         assert entry["requests"] == 12, "two rounds of six and nothing else"
+
+
+def test_all_that_it_wrote_is_for_its_user_only(compared):
+    written = [path for path in compared.rglob("*") if path.suffix in {".json", ".html", ".tracer"}]
+    assert len(written) >= 6
+    assert {stat.S_IMODE(path.stat().st_mode) for path in written} == {0o600}
 
 
 def test_the_page_has_each_sides_flames_and_their_difference(compared):

@@ -101,7 +101,7 @@ def _writable(file: str) -> Path:
     path = Path(file)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
+        path.touch(0o600)
     except OSError as error:
         raise click.UsageError(f"{file!r} can't be written: {error.strerror}") from error
     return path
