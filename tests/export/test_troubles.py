@@ -116,18 +116,31 @@ def test_a_backend_in_trouble_harms_no_request_and_is_used_again_when_it_recover
 def test_an_exporting_process_that_is_killed_is_started_again(tmp_path):
     with Backend() as backend, Site(tmp_path, backend.port) as site:
         site.ask()
-        assert wait_for(lambda: len(backend.roots()) == EACH)
+        assert wait_for(site.settled)
         (agent,) = agents_of(site.recording)
         (pid,) = exporting_processes_of(agent)
         os.kill(pid, signal.SIGKILL)
-        # It gives way to everybody, also when it dies.
-        assert wait_for(lambda: not exporting_processes_of(agent), 60)
         site.ask()
         assert wait_for(site.settled, 60)
         site.ask()
         assert wait_for(site.settled, 60)
         said = site.end()
         assert len(backend.roots()) == said["exported_traces"] >= 2 * EACH
+
+
+def test_what_a_killed_exporting_process_was_sent_has_failed_though_nothing_follows(tmp_path):
+    with Backend() as backend, Site(tmp_path, backend.port) as site:
+        site.ask()
+        assert wait_for(site.settled)
+        (agent,) = agents_of(site.recording)
+        (pid,) = exporting_processes_of(agent)
+        os.kill(pid, signal.SIGSTOP)
+        site.ask()
+        assert wait_for(lambda: site.export()["waiting"] == EACH)
+        os.kill(pid, signal.SIGKILL)
+        assert wait_for(site.settled)
+        said = site.end()
+        assert (said["exported_traces"], said["failed_traces"]) == (EACH, EACH)
 
 
 def test_whole_traces_are_shed_and_counted_when_the_backend_cannot_keep_up(tmp_path):

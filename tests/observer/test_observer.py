@@ -20,7 +20,7 @@ ROUTES = (
 )  # fmt: skip
 FILL = "/pool/free/?count=40&ms=10"
 """Starts all threads of the shared pool; else who happens to be idle decides."""
-TRIES = 2
+TRIES = 4
 
 
 def counted(client):

@@ -55,7 +55,7 @@ class Channel:
         self._before = dict.fromkeys(_TALLIES, 0)
         self._now = dict.fromkeys(_TALLIES, 0)
         self._error: str | None = None
-        self._ending = False
+        self._ending = self._ended = False
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -171,6 +171,7 @@ class Channel:
             env=self._environ,
             bufsize=0,
         )
+        self._ended = False
         listener = threading.Thread(target=self._listen, args=(process,), daemon=True)
         listener.start()
         try:
@@ -205,8 +206,10 @@ class Channel:
 
     def _take(self) -> list[messages.Message]:
         with self._changed:
-            while not self._waiting and not self._ending:
+            while not self._waiting and not self._ending and not self._ended:
                 self._changed.wait()
+            if self._ended:
+                raise OSError("it has ended")
             taken: list[messages.Message] = []
             size = 0
             while self._waiting and size < _TOGETHER:
@@ -224,6 +227,9 @@ class Channel:
                 with self._changed:
                     self._now = {name: int(report.get(name, 0)) for name in _TALLIES}
                     self._error, self._metrics = report["error"], report.get("metrics")
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
 
 
 _SENT_AGAIN: Final = frozenset({messages.DESCRIPTION, messages.NAMES, messages.COUNTS})
